@@ -1,0 +1,86 @@
+"""The command line: `python -m nin_helpers train` and `python -m nin_helpers experiment`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(arguments=None):
+    """Run the command line; return 0, or 2 with one line on standard error for what it cannot use."""
+    options = _parser().parse_args(arguments)
+    from nin_helpers.datasets import DataError
+
+    try:
+        options.run(options)
+    except (ValueError, DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m nin_helpers", description="Train Network in Network.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    train = commands.add_parser("train", help="train one network, without a notebook")
+    train.add_argument("--profile", default="quick", help="how much: smoke, quick (default) or full")
+    train.add_argument("--recipe", default="alive", help="how: alive (default), sgd_default, sgd_xavier or adam")
+    train.add_argument("--batch-size", type=int, help="instead of the profile's")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+    train.add_argument("--precision", default="auto", help="auto (default), fp32 or bf16")
+    train.add_argument("--dataset", default="auto", help="auto (default), fashion_mnist or digits")
+    train.add_argument("--data", help="folder that holds FashionMNIST/raw (default: NIN_DATA, else the cache folder)")
+    train.add_argument("--out", default="runs/train", help="folder for history.json and the weights, or a .json file")
+    train.set_defaults(run=_train)
+
+    experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
+    experiment.add_argument("name", help="recipes")
+    experiment.add_argument("--profile", default="reduced", help="how much each run trains (default: reduced)")
+    experiment.add_argument("--seeds", type=int, default=20, help="runs per case (default: 20)")
+    experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, on one thread each")
+    experiment.add_argument("--data", help="as for train; the data are Fashion-MNIST, never the stand-in")
+    experiment.add_argument("--out", default="results", help="folder for NAME.json (default: results)")
+    experiment.set_defaults(run=_experiment)
+    return parser
+
+
+def _train(options):
+    import torch
+    from safetensors.torch import save_model
+
+    from nin_helpers.datasets import load_data
+    from nin_helpers.nin import NiN
+    from nin_helpers.training import make_config, train, write_json
+
+    changes = {"seed": options.seed, "device": options.device, "precision": options.precision}
+    if options.batch_size is not None:
+        changes["batch_size"] = options.batch_size
+    config = make_config(options.profile, options.recipe, **changes)
+    out = Path(options.out)
+    path = out if out.suffix == ".json" else out / "history.json"
+    data = load_data(options.dataset, options.data)
+    print(data)
+    torch.manual_seed(config.seed)
+    model = NiN(num_classes=len(data.classes), init=config.init, input_size=config.size)
+    history = train(model, data, config)
+    write_json(path, history)
+    weights = path.with_name("weights.safetensors" if path.name == "history.json" else f"{path.stem}.safetensors")
+    save_model(model.cpu(), weights)
+    print(
+        f"{data.title}: test accuracy {history['test_accuracy']:.4f} over {history['test_images']:,} images, after "
+        f"{history['training_seconds']:.0f} s of training on {history['device']} in {history['precision']}; "
+        f"{path} and {weights.name} written"
+    )
+
+
+def _experiment(options):
+    from nin_helpers.experiments import run_experiment
+
+    run_experiment(
+        options.name, options.profile, options.seeds, jobs=options.jobs, root=options.data, out=Path(options.out)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

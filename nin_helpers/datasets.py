@@ -1,0 +1,261 @@
+"""Fashion-MNIST from torchvision, a stand-in for those who have neither data nor network, and batches on the device."""
+
+import gzip
+import hashlib
+import os
+import tempfile
+import warnings
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+CLASSES = (
+    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
+
+# SHA-256 of each official file, unpacked and as the archive NAME.gz (zalandoresearch/fashion-mnist; the archives are
+# those whose MD5 sums torchvision's FashionMNIST lists).
+FILES = {
+    "train-images-idx3-ubyte": (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+    ),
+    "train-labels-idx1-ubyte": (
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    ),
+    "t10k-images-idx3-ubyte": (
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+    ),
+    "t10k-labels-idx1-ubyte": (
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+}
+MIRRORS = (
+    "https://fashion-mnist.s3.eu-central-1.amazonaws.com",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+)
+TIMEOUT = (5, 60)  # seconds to connect, and between two pieces of an answer
+RETRIES = 1  # per mirror
+
+
+class DataError(RuntimeError):
+    """Data that cannot be had or trusted; the message says which file or folder, and what to do."""
+
+
+class NoNetworkError(DataError):
+    """No mirror could be reached, or none had the official file."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images, uint8 (count, channel, height, width), and their labels, int64 (count,)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return Split(self.images[index], self.labels[index])
+
+    def to(self, device):
+        """Return the same images and labels on `device`."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set: name, what a plot's title calls it, the classes, and three splits that share no image."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def is_stand_in(self):
+        """Whether these are the digits that stand in for Fashion-MNIST."""
+        return self.name != "fashion_mnist"
+
+    def to(self, device):
+        """Return the same data on `device`."""
+        return replace(self, **{split: getattr(self, split).to(device) for split in ("train", "validation", "test")})
+
+    def __str__(self):
+        counts = ", ".join(f"{len(getattr(self, split)):,} {split}" for split in ("train", "validation", "test"))
+        return f"{self.title}: {counts} images of {' × '.join(map(str, self.train.images.shape[1:]))}"
+
+
+def load_data(name="auto", root=None, *, download=True, validation=1 / 12):
+    """Return an `ImageData` with uint8 images on the CPU.
+
+    name: "fashion_mnist"; "digits", scikit-learn's 1,797 digits of 8 × 8; or "auto", Fashion-MNIST where the folder or
+    the network has it and otherwise the digits, with a warning.
+    root: the folder that holds FashionMNIST/raw/ with the four files, as archives or unpacked, as torchvision lays them
+    out. None: the environment variable NIN_DATA, else the user's cache folder. It is only read if the data is there;
+    a download is written into it.
+    validation: the share of the training images that is held out, always the same ones: 5,000 of Fashion-MNIST.
+
+    Each file is verified by the checksum of its unpacked content. Raises ValueError for a bad argument; DataError for
+    a damaged file, a folder that cannot be written, and, under "fashion_mnist", data that cannot be had.
+    Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST" (2017), arXiv 1708.07747.
+    """
+    if name not in ("auto", "fashion_mnist", "digits"):
+        raise ValueError(f'name={name!r} must be "auto", "fashion_mnist" or "digits"')
+    if not 0 < validation < 1:
+        raise ValueError(f"validation={validation!r} must be a share of the training images, between 0 and 1")
+    if name == "digits":
+        return _digits(validation)
+    try:
+        return _fashion_mnist(data_folder(root), download, validation)
+    except NoNetworkError as error:
+        if name == "fashion_mnist":
+            raise
+        warnings.warn(f"STAND-IN DATA: training on scikit-learn's digits, not on Fashion-MNIST. {error}", stacklevel=2)
+        return _digits(validation)
+
+
+def data_folder(root=None):
+    """Return the folder that `load_data` reads: `root`, else NIN_DATA, else the user's cache folder."""
+    if root is None and not os.environ.get("NIN_DATA"):
+        import platformdirs
+
+        return platformdirs.user_cache_path("nin_helpers")
+    return Path(root if root is not None else os.environ["NIN_DATA"]).expanduser()
+
+
+def prepare(images, size, mean, std):
+    """Return float32 images (batch, channel, size, size), resized bilinearly and normalised to (x / 255 − mean) / std.
+
+    images: uint8 (batch, channel, height, width), on any device, where the work is done. Raises ValueError for others.
+    """
+    if images.dim() != 4 or images.dtype != torch.uint8:
+        raise ValueError(
+            f"images are {images.dtype} of shape {tuple(images.shape)}, but must be torch.uint8 of shape "
+            f"(batch, channel, height, width)"
+        )
+    x = (images.float() - 255 * mean) / (255 * std)  # (B, C, H, W)
+    return F.interpolate(x, size=(size, size), mode="bilinear")  # (B, C, size, size)
+
+
+def _fashion_mnist(folder, download, validation):
+    raw = folder / "FashionMNIST" / "raw"
+    missing = [name for name in FILES if not (raw / name).exists() and not (raw / f"{name}.gz").exists()]
+    if missing:
+        if not download:
+            raise NoNetworkError(f"{raw} has no {', '.join(missing)} and download=False; {_advice(folder)}")
+        _make_folder(raw)
+        for name in missing:
+            _download(name, raw)
+    from torchvision.datasets import FashionMNIST
+
+    # torchvision reads unpacked files only, and the folder may not be ours to write in: unpack into a temporary one
+    with tempfile.TemporaryDirectory() as unpacked:
+        (Path(unpacked) / "FashionMNIST" / "raw").mkdir(parents=True)
+        for name in FILES:
+            _write(Path(unpacked) / "FashionMNIST" / "raw" / name, _verified(raw, name))
+        train, test = (FashionMNIST(unpacked, train=is_train) for is_train in (True, False))
+    train, test = (Split(part.data[:, None].clone(), part.targets) for part in (train, test))
+    return ImageData("fashion_mnist", "Fashion-MNIST", CLASSES, *_hold_out(train, validation), test)
+
+
+def _verified(raw, name):
+    """Return the unpacked bytes of the file `name`, from itself or from its archive, or raise DataError."""
+    path = raw / name if (raw / name).exists() else raw / f"{name}.gz"
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged ({error}); delete it, and it is downloaded again") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != FILES[name][0]:
+        raise DataError(
+            f"{path} is damaged or is another file: its {len(content):,} bytes have the SHA-256 {found[:12]}…, "
+            f"the official file {FILES[name][0][:12]}…; delete it, and it is downloaded again"
+        )
+    return content
+
+
+def _make_folder(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"the data folder {folder} cannot be written ({error.strerror}); name another one by root=… or by the "
+            f"environment variable NIN_DATA"
+        ) from error
+
+
+def _write(path, content):
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}; {_SPACE}") from error
+
+
+_SPACE = "the data needs 31 MB in its folder and 55 MB in the temporary folder (TMPDIR names another one)"
+
+
+def _download(name, raw):
+    """Download the archive of `name` into the folder `raw`: to a temporary name, verified, then moved into place."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    failures = []
+    for mirror in MIRRORS:
+        source = pooch.create(
+            raw, mirror + "/", registry={f"{name}.gz": FILES[name][1]}, retry_if_failed=RETRIES, allow_updates=True
+        )
+        try:
+            source.fetch(f"{name}.gz", downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
+            return
+        except requests.RequestException as error:
+            failures.append(f"{mirror}: {type(error).__name__}")
+        except ValueError:
+            failures.append(f"{mirror}: another file under that name (its checksum differs)")
+        except OSError as error:
+            raise DataError(f"{raw}/{name}.gz cannot be written: {error.strerror or error}; {_SPACE}") from error
+    raise NoNetworkError(f"no mirror gave {name}.gz ({'; '.join(failures)}); {_advice(raw.parent.parent)}")
+
+
+def _advice(folder):
+    return (
+        f"put the four archives into {folder}/FashionMNIST/raw, or name the folder that holds FashionMNIST/raw by "
+        f'root=… or by the environment variable NIN_DATA, or choose name="digits"'
+    )
+
+
+def _digits(validation):
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()  # 8 × 8 pixels of 0 … 16
+    images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
+    labels = torch.from_numpy(digits.target).long()
+    train, test = train_test_split(range(len(labels)), test_size=0.2, random_state=0, stratify=labels)
+    split = Split(images, labels)
+    train, validation = _hold_out(split[train], validation)
+    title = "DIGITS (stand-in for Fashion-MNIST)"
+    return ImageData("digits", title, tuple("0123456789"), train, validation, split[test])
+
+
+def _hold_out(split, share):
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    count = round(len(split) * share)
+    return split[order[count:]], split[order[:count]]

@@ -1,0 +1,169 @@
+"""Figures: the only module that imports matplotlib. Each function takes plain numbers and arrays, and draws one figure.
+
+Colours are Okabe and Ito's (2008), told apart by the colour-blind and on light and dark pages; each figure has a white
+ground of its own, so that a dark theme does not swallow its text.
+"""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (RED, ":", "D"), (GREY, "-", "x"))
+
+
+def show_images(images, titles, heading="", columns=10):
+    """Draw images (count, height, width) in a grid, each under its title."""
+    rows = math.ceil(len(images) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * 0.95, rows * 1.3 + 0.4), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles):
+        axis.imshow(image, cmap="gray")
+        axis.set_title(title, fontsize=8)
+    figure.suptitle(heading)
+    figure.tight_layout()
+    return figure
+
+
+def plot_networks(stacks):
+    """Draw networks side by side as stacks of layers, first layer at the bottom.
+
+    stacks: {network: [(text, kind, group), …]}, kind one of "conv", "pointwise", "fc", "pool", "mean"; neighbours with
+    the same group (not None) get a frame around them: a block.
+    """
+    colours = {"conv": BLUE, "pointwise": ORANGE, "fc": RED, "pool": GREY, "mean": GREEN}
+    labels = {
+        "conv": "k × k convolution", "pointwise": "1 × 1 convolution", "fc": "fully connected", "pool": "max pooling",
+        "mean": "global average pooling",
+    }  # fmt: skip
+    height = max(len(layers) for layers in stacks.values())
+    figure, axes = plt.subplots(1, len(stacks), figsize=(3.3 * len(stacks), 0.36 * height + 1.2), sharey=True)
+    for axis, (name, layers) in zip(np.atleast_1d(axes), stacks.items()):
+        groups = {}
+        for level, (text, kind, group) in enumerate(layers):
+            axis.barh(level, 1, 0.72, color=colours[kind], alpha=0.35, edgecolor=colours[kind])
+            axis.text(0.5, level, text, ha="center", va="center", fontsize=9)
+            groups.setdefault(group, []).append(level)
+        for group, levels in groups.items():
+            if group is not None:
+                edges = (-0.04, levels[0] - 0.47), 1.08, len(levels) - 0.06
+                axis.add_patch(plt.Rectangle(*edges, fill=False, color="black", linewidth=1.2))
+        axis.set(title=name, xlim=(-0.08, 1.08), ylim=(-0.7, height - 0.3))
+        axis.axis("off")
+    kinds = [kind for kind in colours if any(kind == layer[1] for layers in stacks.values() for layer in layers)]
+    handles = [plt.Rectangle((0, 0), 1, 1, facecolor=colours[k], alpha=0.4, label=labels[k]) for k in kinds]
+    figure.legend(handles=handles, loc="lower center", ncols=3, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    return figure
+
+
+def plot_bars(values, xlabel, title="", text="{:,.0f}"):
+    """Draw {label: number} as horizontal bars from the top, each with its number written beside it."""
+    figure, axis = plt.subplots(figsize=(7, 0.42 * len(values) + 1.1))
+    bars = axis.barh(list(values), list(values.values()), color=BLUE)
+    axis.bar_label(bars, [text.format(value) for value in values.values()], padding=4, fontsize=9)
+    axis.set(xlabel=xlabel, title=title)
+    axis.invert_yaxis()
+    axis.margins(x=0.22)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
+class LivePlot:
+    """A figure of a training history that redraws itself in place: give it to `train` as `on_point`."""
+
+    def __init__(self, title, num_classes=10):
+        self.title, self.num_classes, self.handle = title, num_classes, None
+
+    def __call__(self, history):
+        """Show the history's points so far; the last call's figure stays in the notebook."""
+        from IPython.display import display
+
+        figure = plot_history({"": history}, self.title, self.num_classes)
+        if self.handle is None:
+            self.handle = display(figure, display_id=True)
+        else:
+            self.handle.update(figure)
+        plt.close(figure)
+
+
+def plot_history(histories, title="", num_classes=10):
+    """Draw the loss of each {name: history} with the ln(classes) line, and the training and held-out accuracy."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    for (name, history), (colour, line, marker) in zip(histories.items(), STYLES):
+        style = {"color": colour, "linestyle": line, "marker": marker, "ms": 3}
+        steps, loss, held_out, trained = (
+            [point[key] for point in history["points"]]
+            for key in ("step", "train_loss", "validation_accuracy", "train_accuracy")
+        )
+        left.plot(steps, loss, label=name or "training", **style)
+        right.plot(steps, held_out, label=f"{name}, held-out" if name else "held-out images", **style)
+        if len(histories) == 1:
+            right.plot(steps, trained, "--", color=ORANGE, marker="s", ms=3, label="training")
+    left.axhline(math.log(num_classes), color=GREY, linestyle=":", label=f"ln {num_classes}: knows nothing")
+    left.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    right.set(xlabel="step", ylabel="accuracy", ylim=(0, 1))
+    for axis in (left, right):
+        axis.legend(fontsize=8)
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    speed = histories and list(histories.values())[-1]["points"]
+    speed = f" · {speed[-1]['images_per_second']:,.0f} images/s" if len(histories) == 1 and speed else ""
+    figure.suptitle(title + speed)
+    figure.tight_layout()
+    return figure
+
+
+def plot_confusion(matrix, classes, title=""):
+    """Draw how many images of each class (row) were taken for each class (column): counts (classes, classes)."""
+    matrix = np.asarray(matrix)
+    figure, axis = plt.subplots(figsize=(6.2, 5.6))
+    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(matrix.shape):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        axis.text(column, row, matrix[row, column], ha="center", va="center", fontsize=8, color=colour)
+    axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axis.set_yticks(range(len(classes)), classes)
+    axis.set(xlabel="predicted", ylabel="true", title=title)
+    figure.tight_layout()
+    return figure
+
+
+def plot_runs(groups, xlabel, title="", lines=()):
+    """Draw {name: [a number for each seed]} as one row of dots each, slightly apart, with the median as a bar.
+
+    lines: [(number, text), …] are drawn as vertical lines.
+    """
+    figure, axis = plt.subplots(figsize=(8, 0.5 * len(groups) + 1.4))
+    for row, values in enumerate(groups.values()):
+        offsets = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [0]
+        axis.plot(values, row + np.asarray(offsets), "o", color=BLUE, alpha=0.6, ms=5, mew=0)
+        axis.plot([np.median(values)] * 2, [row - 0.36, row + 0.36], color=RED, linewidth=2)
+    for x, text in lines:
+        axis.axvline(x, color=GREY, linestyle=":")
+        axis.annotate(text, (x, 1), xycoords=("data", "axes fraction"), ha="left", va="bottom", fontsize=8)
+    axis.set_yticks(range(len(groups)), groups)
+    axis.invert_yaxis()
+    axis.set(xlabel=xlabel)
+    axis.set_title(title, pad=18)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
+def plot_layer_spread(spreads, title=""):
+    """Draw how much each layer's output differs across images, on a log scale: {name: [(layer, spread), …]}."""
+    figure, axis = plt.subplots(figsize=(9, 3.6))
+    for (name, layers), (colour, line, marker) in zip(spreads.items(), STYLES):
+        axis.plot([max(spread, 1e-9) for _, spread in layers], line, color=colour, marker=marker, ms=4, label=name)
+    axis.set_xticks(range(len(layers)), [layer for layer, _ in layers], rotation=60, ha="right", fontsize=8)
+    axis.set(yscale="log", ylabel="spread across images", title=title)
+    axis.legend(fontsize=8)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,384 @@
+"""Recipes, profiles and the training loop."""
+
+import json
+import math
+import os
+import platform
+import shlex
+import sys
+import time
+import warnings
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from nin_helpers.datasets import prepare
+from nin_helpers.shapes import check_whole_number
+
+# How the weights start, how they move, and how an image becomes numbers: (x / 255 − mean) / std.
+RECIPES = {
+    # Dive into Deep Learning before 2022: SGD, lr 0.1, the framework's own initialisation
+    "sgd_default": {"init": "default", "optimizer": "sgd", "lr": 0.1},
+    # Dive into Deep Learning, the 2022 edition: SGD, lr 0.05, Xavier initialisation
+    "sgd_xavier": {"init": "xavier", "optimizer": "sgd", "lr": 0.05},
+    # the Paddle edition's choice: Adam, lr 0.001, pixels in [−1, 1]
+    "adam": {"init": "default", "optimizer": "adam", "lr": 1e-3, "mean": 0.5, "std": 0.5},
+    # ours: every class map starts alive; warm-up and linear decay; pixels with mean 0 and standard deviation 1
+    "alive": {
+        "init": "alive", "optimizer": "adamw", "lr": 1e-3, "schedule": "warmup_linear", "mean": 0.286, "std": 0.353,
+    },
+}  # fmt: skip
+
+# How much of it: the textbook's run; one for a CPU in minutes, whose last map is still 2 × 2; one for tests.
+PROFILES = {
+    "full": {"size": 224, "batch_size": 128, "num_epochs": 10, "num_points": 10},
+    "quick": {"size": 112, "batch_size": 64, "num_steps": 1500},
+    # one of the many runs of an experiment
+    "reduced": {"size": 99, "batch_size": 32, "num_steps": 300, "num_points": 6, "test_limit": 2000},
+    "smoke": {"size": 67, "batch_size": 32, "num_steps": 80, "num_points": 4, "test_limit": 1000},
+}
+
+
+class StuckWarning(UserWarning):
+    """The loss stays at ln(classes): the network answers the same whatever the image."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that a run depends on besides the model and the data; raises ValueError naming what is out of range.
+
+    recipe, profile: the names under which the other values were chosen.
+    init: how the weights start, see `nin.initialise`; for whoever builds the model, `train` leaves weights alone.
+    optimizer: "sgd", "adam" or "adamw", with learning rate lr, momentum (SGD only) and weight_decay.
+    schedule: "constant", or "warmup_linear": 10 % of the steps up to lr, then linearly down to 0.
+    mean, std: the normalisation of pixels in 0 … 1.
+    size: height and width in pixels to which the images are resized.
+    num_epochs, num_steps: the length; num_steps, where given, comes first.
+    num_points: how often the history gets a point, with the accuracy on held-out images.
+    validation_limit, test_limit: how many held-out and test images are used; None: all.
+    precision: "fp32"; "bf16", multiplications in bfloat16 and weights in FP32; "auto": bf16 where the chip computes it.
+    device: "auto" (CUDA, else MPS, else CPU), or a name that PyTorch knows, such as "cuda:1".
+    seed: sets the order of the images and the dropout.
+    """
+
+    recipe: str = "alive"
+    profile: str = "quick"
+    init: str = "alive"
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    mean: float = 0.0
+    std: float = 1.0
+    size: int = 224
+    batch_size: int = 128
+    num_epochs: int = 1
+    num_steps: int | None = None
+    num_points: int = 20
+    validation_limit: int | None = 1000
+    test_limit: int | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("size", "batch_size", "num_epochs", "num_points"):
+            check_whole_number(name, getattr(self, name), 1)
+        check_whole_number("seed", self.seed, 0)
+        for name in ("num_steps", "validation_limit", "test_limit"):
+            if getattr(self, name) is not None:
+                check_whole_number(name, getattr(self, name), 1)
+        for name, choices in (
+            ("optimizer", ("sgd", "adam", "adamw")),
+            ("schedule", ("constant", "warmup_linear")),
+            ("precision", ("auto", "fp32", "bf16")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, choices))}")
+        for name in ("lr", "std"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
+        for name in ("momentum", "weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be at least 0 and less than 1")
+
+
+def make_config(profile="quick", recipe="alive", **changes):
+    """Return the `TrainConfig` of a profile (how much) and a recipe (how), with `changes` to single fields.
+
+    Raises ValueError for a profile, recipe or field that does not exist, naming those that do.
+    """
+    for name, value, known in (("profile", profile, PROFILES), ("recipe", recipe, RECIPES)):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is unknown; there are {', '.join(known)}")
+    known = [field.name for field in fields(TrainConfig)]
+    for name in changes:
+        if name not in known:
+            raise ValueError(f"{name}={changes[name]!r} is no setting of a training run; there are {', '.join(known)}")
+    values = {"profile": profile, "recipe": recipe, **PROFILES[profile], **RECIPES[recipe], **changes}
+    if "num_epochs" in changes and "num_steps" not in changes:
+        values["num_steps"] = None
+    return TrainConfig(**values)
+
+
+def default_profile():
+    """Return the profile that the notebooks run: NIN_PROFILE where it is set, else "full" on CUDA, else "quick"."""
+    return os.environ.get("NIN_PROFILE") or ("full" if torch.cuda.is_available() else "quick")
+
+
+def pick_device(name="auto"):
+    """Return the torch.device called `name`; "auto" takes CUDA, else MPS, else the CPU. ValueError: not here."""
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device={name!r} cannot be used here ({reason}); device='auto' takes what there is"
+        ) from error
+    return device
+
+
+def pick_precision(name, device):
+    """Return "fp32" or "bf16": `name`, or, for "auto", bf16 where `device` has arithmetic for it."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        chip = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        has_bf16 = chip.get("avx512_bf16") or chip.get("amx_bf16")
+    return "bf16" if has_bf16 else "fp32"
+
+
+def train(model, data, config, on_point=None):
+    """Train `model` in place on `data.train` and return the history, a dictionary that JSON can hold.
+
+    model: takes (batch, channel, config.size, config.size) and returns logits (batch, classes).
+    data: an `ImageData`. config: a `TrainConfig`.
+    on_point: called with the history whenever it has a new point (a live plot); None shows a progress bar.
+
+    The stop button (KeyboardInterrupt) ends the training: the model keeps what it has learned and is still tested. A
+    loss that stays within 1 % of ln(classes) raises a `StuckWarning`, once; one that is no longer finite ends it.
+    """
+    if len(data.train) == 0:
+        raise ValueError("data.train is empty; training needs at least one image")
+    device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
+    torch.manual_seed(config.seed)
+    data = data.to(device)
+    model.to(device, memory_format=torch.channels_last)
+    num_steps = config.num_steps or config.num_epochs * math.ceil(len(data.train) / config.batch_size)
+    optimizer, schedule = make_optimizer(model, config, num_steps)
+    history = new_history(data, config, device, precision, num_steps)
+    meter = Meter(model, data, config, precision, history)
+    batches = shuffled_batches(len(data.train), config.batch_size, num_steps, config.seed)
+    try:
+        for step, index in enumerate(progress_bar(batches, num_steps, hidden=on_point is not None), 1):
+            batch = data.train[index.to(device)]
+            logits, loss = train_step(model, batch, optimizer, schedule, config, precision)
+            meter.add(logits, loss, batch.labels)
+            if step * config.num_points // num_steps > (step - 1) * config.num_points // num_steps:
+                meter.record(step)
+                if on_point:
+                    on_point(history)
+                if not math.isfinite(history["points"][-1]["train_loss"]):
+                    warnings.warn(f"the loss is not finite at step {step}: stopped; try a smaller lr", stacklevel=2)
+                    break
+    except KeyboardInterrupt:
+        history["interrupted"] = True
+    history.update(evaluate(model, data, config, precision))
+    return history
+
+
+def train_step(model, batch, optimizer, schedule, config, precision):
+    """Take one optimisation step on a batch of uint8 images; return logits (batch, classes) and loss, on the device."""
+    model.train()
+    x = prepare(batch.images, config.size, config.mean, config.std)  # (B, C, S, S)
+    with autocast(x.device, precision):
+        logits = model(x)  # (B, classes)
+    loss = F.cross_entropy(logits.float(), batch.labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
+    return logits.detach(), loss.detach()
+
+
+def make_optimizer(model, config, num_steps):
+    """Return the optimizer that `config` names, and the schedule of its learning rate over `num_steps`."""
+    if config.optimizer == "sgd":
+        options = {"momentum": config.momentum, "weight_decay": config.weight_decay}
+        optimizer = torch.optim.SGD(model.parameters(), config.lr, **options)
+    else:
+        kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+        optimizer = kind(model.parameters(), config.lr, weight_decay=config.weight_decay)
+
+    def factor(step):
+        if config.schedule == "constant":
+            return 1.0
+        warmup = max(1, num_steps // 10)
+        return min((step + 1) / warmup, (num_steps - step) / max(1, num_steps - warmup))
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def shuffled_batches(count, batch_size, num_steps, seed):
+    """Yield `num_steps` index tensors (batch,): each epoch all `count` examples in a new order."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        for index in torch.randperm(count, generator=generator).split(batch_size):
+            if num_steps == 0:
+                return
+            num_steps -= 1
+            yield index
+
+
+def progress_bar(batches, num_steps, hidden=False):
+    """Return `batches`, counted by a bar on standard error: at most a line in ten seconds where it is no terminal."""
+    return tqdm(batches, "train", num_steps, disable=hidden, mininterval=0.2 if sys.stderr.isatty() else 10)
+
+
+def autocast(device, precision):
+    """Return the context in which the layers compute in bfloat16, or in FP32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.inference_mode()
+def predict(model, images, config, precision="fp32", batch_size=100):
+    """Return the logits (count, classes), float32, of uint8 images (count, channel, height, width), dropout off."""
+    model.eval()
+    parts = []
+    for batch in images.split(batch_size):
+        with autocast(images.device, precision):
+            parts.append(model(prepare(batch, config.size, config.mean, config.std)).float())
+    return torch.cat(parts)
+
+
+def accuracy(logits, labels, k=1):
+    """Return the share of rows of logits (count, classes) whose label is among the k largest, 0 to 1."""
+    k = min(k, logits.shape[1])
+    return (logits.topk(k).indices == labels[:, None]).any(dim=1).sum().item() / len(labels)
+
+
+def dead_classes(logits):
+    """Return how many classes have the logit 0 for every image, as a last ReLU that never opens leaves it."""
+    return (logits == 0).all(dim=0).sum().item()
+
+
+def evaluate(model, data, config, precision="fp32"):
+    """Return test_accuracy and test_top5_accuracy (0 to 1), dead_classes and test_images, over `data.test`."""
+    split = data.test[: config.test_limit]
+    logits = predict(model, split.images, config, precision)
+    return {
+        "test_accuracy": accuracy(logits, split.labels),
+        "test_top5_accuracy": accuracy(logits, split.labels, k=5),
+        "dead_classes": dead_classes(logits),
+        "test_images": len(split),
+    }
+
+
+class Meter:
+    """Sums up the steps on the device, and turns them into the history's points: one synchronisation a point."""
+
+    TOLERANCE, STEPS = 0.01, 50  # how close to ln(classes) and how long before the loss counts as stuck
+
+    def __init__(self, model, data, config, precision, history):
+        self.model, self.config, self.precision, self.history = model, config, precision, history
+        self.held_out = data.validation[: config.validation_limit]
+        self.plateau = math.log(len(data.classes))
+        self.last_step, self.free_since, self.start = 0, 0, time.perf_counter()
+        self.sums = self._zeros = torch.zeros(3, device=data.train.images.device)
+
+    def add(self, logits, loss, labels):
+        """Add one batch: its loss, how many it got right, how many there are."""
+        right = (logits.argmax(dim=1) == labels).sum()
+        self.sums = self.sums + torch.stack([loss * len(labels), right, torch.ones_like(loss) * len(labels)])
+
+    def record(self, step):
+        """Append a point: means since the last one, accuracy on held-out images, images per second of training."""
+        loss, right, count = self.sums.tolist()
+        now = time.perf_counter()
+        logits = predict(self.model, self.held_out.images, self.config, self.precision)
+        point = {
+            "step": step,
+            "train_loss": loss / count,
+            "train_accuracy": right / count,
+            "validation_accuracy": accuracy(logits, self.held_out.labels),
+            "images_per_second": count / (now - self.start),
+        }
+        self.history["points"].append(point)
+        self.history["training_seconds"] += now - self.start
+        self._look_for_plateau(point)
+        self.sums, self.last_step, self.start = self._zeros, step, time.perf_counter()
+
+    def _look_for_plateau(self, point):
+        if abs(point["train_loss"] / self.plateau - 1) > self.TOLERANCE:
+            self.free_since = point["step"]
+        elif point["step"] - self.free_since >= self.STEPS and self.history["stuck_since_step"] is None:
+            self.history["stuck_since_step"] = self.free_since
+            warnings.warn(
+                f"the loss has stayed within 1 % of ln({round(math.exp(self.plateau))}) = {self.plateau:.4f} since "
+                f"step {self.free_since}: the network gives each image the same answer; it rarely recovers, so stop "
+                f'and start again with recipe="alive"',
+                StuckWarning,
+                stacklevel=4,
+            )
+
+
+def new_history(data, config, device, precision, num_steps):
+    """Return the history before the first step: what ran on what, and an empty list of points."""
+    return {
+        "data": data.name,
+        "stand_in": data.is_stand_in,
+        "train_images": len(data.train),
+        "config": asdict(config),
+        "precision": precision,
+        "num_steps": num_steps,
+        "interrupted": False,
+        "stuck_since_step": None,
+        "training_seconds": 0.0,
+        "points": [],
+        **environment(device),
+    }
+
+
+def environment(device):
+    """Return what a measured figure must name: device, versions, command and date."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} {device.type}"
+    return {
+        "device": device.type,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "command": _command(),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+    }
+
+
+def _command():
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return shlex.join(["python", "-m", program.parent.name, *sys.argv[1:]])
+    return "notebook" if "ipykernel" in program.name else program.name
+
+
+def write_json(path, content):
+    """Write `content` as JSON to `path`, whole or not at all; OSError names the path."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
