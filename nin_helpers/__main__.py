@@ -26,6 +26,7 @@ def _parser():
     train.add_argument("--profile", default="quick", help="how much: smoke, quick (default) or full")
     train.add_argument("--recipe", default="alive", help="how: alive (default), sgd_default, sgd_xavier or adam")
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
+    train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     train.add_argument("--precision", default="auto", help="auto (default), fp32 or bf16")
@@ -35,7 +36,7 @@ def _parser():
     train.set_defaults(run=_train)
 
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
-    experiment.add_argument("name", help="recipes")
+    experiment.add_argument("name", help="recipes, cure or dead_classes")
     experiment.add_argument("--profile", default="reduced", help="how much each run trains (default: reduced)")
     experiment.add_argument("--seeds", type=int, default=20, help="runs per case (default: 20)")
     experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, on one thread each")
@@ -47,18 +48,20 @@ def _parser():
 
 def _train(options):
     import torch
-    from safetensors.torch import save_model
+    from safetensors.torch import save
 
     from nin_helpers.datasets import load_data
     from nin_helpers.nin import NiN
-    from nin_helpers.training import make_config, train, write_json
+    from nin_helpers.training import check_writable, make_config, train, write_json, write_whole
 
     changes = {"seed": options.seed, "device": options.device, "precision": options.precision}
-    if options.batch_size is not None:
-        changes["batch_size"] = options.batch_size
+    for name in ("batch_size", "num_epochs"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
     config = make_config(options.profile, options.recipe, **changes)
     out = Path(options.out)
     path = out if out.suffix == ".json" else out / "history.json"
+    check_writable(path)
     data = load_data(options.dataset, options.data)
     print(data)
     torch.manual_seed(config.seed)
@@ -66,7 +69,7 @@ def _train(options):
     history = train(model, data, config)
     write_json(path, history)
     weights = path.with_name("weights.safetensors" if path.name == "history.json" else f"{path.stem}.safetensors")
-    save_model(model.cpu(), weights)
+    write_whole(weights, save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
     print(
         f"{data.title}: test accuracy {history['test_accuracy']:.4f} over {history['test_images']:,} images, after "
         f"{history['training_seconds']:.0f} s of training on {history['device']} in {history['precision']}; "

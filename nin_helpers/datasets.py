@@ -42,7 +42,7 @@ MIRRORS = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
 )
 TIMEOUT = (5, 60)  # seconds to connect, and between two pieces of an answer
-RETRIES = 1  # per mirror
+RETRIES = 1  # of each mirror that was reached
 
 
 class DataError(RuntimeError):
@@ -112,7 +112,7 @@ def load_data(name="auto", root=None, *, download=True, validation=1 / 12):
     """
     if name not in ("auto", "fashion_mnist", "digits"):
         raise ValueError(f'name={name!r} must be "auto", "fashion_mnist" or "digits"')
-    if not 0 < validation < 1:
+    if not isinstance(validation, float) or not 0 < validation < 1:
         raise ValueError(f"validation={validation!r} must be a share of the training images, between 0 and 1")
     if name == "digits":
         return _digits(validation)
@@ -150,7 +150,8 @@ def prepare(images, size, mean, std):
 
 def _fashion_mnist(folder, download, validation):
     raw = folder / "FashionMNIST" / "raw"
-    missing = [name for name in FILES if not (raw / name).exists() and not (raw / f"{name}.gz").exists()]
+    # os.path.exists is False, where Path.exists raises, in a folder that may not be entered
+    missing = [name for name in FILES if not any(map(os.path.exists, (raw / name, raw / f"{name}.gz")))]
     if missing:
         if not download:
             raise NoNetworkError(f"{raw} has no {', '.join(missing)} and download=False; {_advice(folder)}")
@@ -160,8 +161,7 @@ def _fashion_mnist(folder, download, validation):
     from torchvision.datasets import FashionMNIST
 
     # torchvision reads unpacked files only, and the folder may not be ours to write in: unpack into a temporary one
-    with tempfile.TemporaryDirectory() as unpacked:
-        (Path(unpacked) / "FashionMNIST" / "raw").mkdir(parents=True)
+    with _temporary_folder() as unpacked:
         for name in FILES:
             _write(Path(unpacked) / "FashionMNIST" / "raw" / name, _verified(raw, name))
         train, test = (FashionMNIST(unpacked, train=is_train) for is_train in (True, False))
@@ -201,8 +201,16 @@ def _make_folder(folder):
         ) from error
 
 
+def _temporary_folder():
+    try:
+        return tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise DataError(f"no temporary folder can be made: {error.strerror or error}; {_SPACE}") from error
+
+
 def _write(path, content):
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}; {_SPACE}") from error
@@ -217,21 +225,24 @@ def _download(name, raw):
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    failures = []
-    for mirror in MIRRORS:
-        source = pooch.create(
-            raw, mirror + "/", registry={f"{name}.gz": FILES[name][1]}, retry_if_failed=RETRIES, allow_updates=True
-        )
+    failures = {}
+    for mirror in MIRRORS * (1 + RETRIES):
+        if failures.get(mirror) == "not reached":  # no second time-out for it
+            continue
+        source = pooch.create(raw, mirror + "/", registry={f"{name}.gz": FILES[name][1]})
         try:
             source.fetch(f"{name}.gz", downloader=pooch.HTTPDownloader(timeout=TIMEOUT))
             return
+        except requests.ConnectionError:
+            failures[mirror] = "not reached"
         except requests.RequestException as error:
-            failures.append(f"{mirror}: {type(error).__name__}")
+            failures[mirror] = str(error)
         except ValueError:
-            failures.append(f"{mirror}: another file under that name (its checksum differs)")
+            failures[mirror] = "another file under that name (its checksum differs)"
         except OSError as error:
             raise DataError(f"{raw}/{name}.gz cannot be written: {error.strerror or error}; {_SPACE}") from error
-    raise NoNetworkError(f"no mirror gave {name}.gz ({'; '.join(failures)}); {_advice(raw.parent.parent)}")
+    reasons = "; ".join(f"{mirror}: {reason}" for mirror, reason in failures.items())
+    raise NoNetworkError(f"no mirror gave {name}.gz ({reasons}); {_advice(raw.parent.parent)}")
 
 
 def _advice(folder):

@@ -84,8 +84,10 @@ class NiN(nn.Sequential):
         check_whole_number("num_classes", num_classes, 1)
         _check_choice("head", head, HEADS)
         _check_choice("init", init, INITS)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout!r} must be at least 0 and less than 1")
+        _check_choice("final_relu", final_relu, (True, False))
+        _check_choice("batch_norm", batch_norm, (True, False))
+        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout!r} must be a number of at least 0 and less than 1")
         feature_size = last_feature_size(input_size)
 
         options = {"num_pointwise": num_pointwise, "pointwise_kernel_size": pointwise_kernel_size}
@@ -113,6 +115,12 @@ class NiN(nn.Sequential):
         """Return the logits (batch, num_classes) of the images x (batch, in_channels, height, width)."""
         self._check_input(x)
         return super().forward(x)
+
+    def __getitem__(self, index):
+        """Return one layer, or for a slice a plain nn.Sequential of the same layers, which is no whole NiN."""
+        if isinstance(index, slice):
+            return nn.Sequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
 
     def _check_input(self, x):
         if x.dim() != 4 or x.shape[1] != self.in_channels:

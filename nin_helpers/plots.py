@@ -39,22 +39,23 @@ def plot_networks(stacks):
         "mean": "global average pooling",
     }  # fmt: skip
     height = max(len(layers) for layers in stacks.values())
-    figure, axes = plt.subplots(1, len(stacks), figsize=(3.3 * len(stacks), 0.36 * height + 1.2), sharey=True)
+    figure, axes = plt.subplots(1, len(stacks), figsize=(2.5 * len(stacks), 0.32 * height + 1.2), sharey=True)
     for axis, (name, layers) in zip(np.atleast_1d(axes), stacks.items()):
         groups = {}
         for level, (text, kind, group) in enumerate(layers):
             axis.barh(level, 1, 0.72, color=colours[kind], alpha=0.35, edgecolor=colours[kind])
-            axis.text(0.5, level, text, ha="center", va="center", fontsize=9)
+            axis.text(0.5, level, text, ha="center", va="center", fontsize=8.5)
             groups.setdefault(group, []).append(level)
         for group, levels in groups.items():
             if group is not None:
-                edges = (-0.04, levels[0] - 0.47), 1.08, len(levels) - 0.06
+                edges = (-0.04, levels[0] - 0.45), 1.08, len(levels) - 0.1
                 axis.add_patch(plt.Rectangle(*edges, fill=False, color="black", linewidth=1.2))
-        axis.set(title=name, xlim=(-0.08, 1.08), ylim=(-0.7, height - 0.3))
+        axis.text(0.5, len(layers) - 0.2, name, ha="center", va="center", fontsize=12)
+        axis.set(xlim=(-0.08, 1.08), ylim=(-0.7, height + 0.3))
         axis.axis("off")
     kinds = [kind for kind in colours if any(kind == layer[1] for layers in stacks.values() for layer in layers)]
     handles = [plt.Rectangle((0, 0), 1, 1, facecolor=colours[k], alpha=0.4, label=labels[k]) for k in kinds]
-    figure.legend(handles=handles, loc="lower center", ncols=3, fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="lower center", ncols=5, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     return figure
 
@@ -83,11 +84,12 @@ class LivePlot:
         from IPython.display import display
 
         figure = plot_history({"": history}, self.title, self.num_classes)
-        if self.handle is None:
-            self.handle = display(figure, display_id=True)
-        else:
-            self.handle.update(figure)
         plt.close(figure)
+        alt = {"image/png": {"alt": f"Loss and accuracy over the first {history['points'][-1]['step']} steps."}}
+        if self.handle is None:
+            self.handle = display(figure, display_id=True, metadata=alt)
+        else:
+            self.handle.update(figure, metadata=alt)
 
 
 def plot_history(histories, title="", num_classes=10):
@@ -167,3 +169,11 @@ def plot_layer_spread(spreads, title=""):
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     return figure
+
+
+def show(figure, alt):
+    """Show `figure` in a notebook, once, with `alt` as its text for those who cannot see it."""
+    from IPython.display import display
+
+    plt.close(figure)  # or the notebook would show it again at the cell's end
+    display(figure, metadata={"image/png": {"alt": alt}})

@@ -148,21 +148,31 @@ def layer_table(model, input_shape, per="layer"):
 
 
 def _with_batch(model, input_shape):
+    if not isinstance(input_shape, (tuple, list)):
+        raise ValueError(f"input_shape={input_shape!r} must be a tuple such as (batch, channel, height, width)")
     shape = tuple(input_shape)
-    for size in shape:
-        check_whole_number("input_shape has a size, which", size, 1)
+    for index, size in enumerate(shape):
+        check_whole_number(f"input_shape={shape} has a size at index {index}, which", size, 1)
     takes_images = any(isinstance(module, nn.Conv2d) for module in model.modules())
     return (1, *shape) if takes_images and len(shape) == 3 else shape
 
 
 def _blank_copy(model):
-    """Copy `model` to the meta device, where a pass costs nothing, without the hooks that a user registered."""
-    model = copy.deepcopy(model).to("meta").eval()
+    """Copy `model` to the meta device, where a pass costs nothing, without the hooks that a user registered.
+
+    What stands in deepcopy's memo is taken for the copy: blank tensors, where `.to("meta")` would untie shared ones.
+    """
+    blanks = {id(tensor): _blank(tensor) for tensor in (*model.parameters(), *model.buffers())}
     for module in model.modules():
         for name, value in vars(module).items():
-            if name.endswith("_hooks") or "_hooks_" in name:
-                value.clear() if hasattr(value, "clear") else None
-    return model
+            if isinstance(value, dict) and (name.endswith("_hooks") or "_hooks_" in name):
+                blanks[id(value)] = type(value)()
+    return copy.deepcopy(model, blanks).eval()
+
+
+def _blank(tensor):
+    blank = tensor.detach().to("meta")
+    return nn.Parameter(blank, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else blank
 
 
 def _forward(model, shape):

@@ -1,11 +1,13 @@
 """Recipes, profiles and the training loop."""
 
+import contextlib
 import json
 import math
 import os
 import platform
 import shlex
 import sys
+import tempfile
 import time
 import warnings
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +19,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from nin_helpers.datasets import prepare
+from nin_helpers.diagnostics import diagnose
 from nin_helpers.shapes import check_whole_number
 
 # How the weights start, how they move, and how an image becomes numbers: (x / 255 − mean) / std.
@@ -100,8 +103,12 @@ class TrainConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, choices))}")
+        for name in ("lr", "momentum", "weight_decay", "mean", "std"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"{name}={value!r} must be a finite number")
         for name in ("lr", "std"):
-            if not 0 < getattr(self, name) < math.inf:
+            if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
         for name in ("momentum", "weight_decay"):
             if not 0 <= getattr(self, name) < 1:
@@ -169,8 +176,9 @@ def train(model, data, config, on_point=None):
     The stop button (KeyboardInterrupt) ends the training: the model keeps what it has learned and is still tested. A
     loss that stays within 1 % of ln(classes) raises a `StuckWarning`, once; one that is no longer finite ends it.
     """
-    if len(data.train) == 0:
-        raise ValueError("data.train is empty; training needs at least one image")
+    for split in ("train", "validation", "test"):
+        if len(getattr(data, split)) == 0:
+            raise ValueError(f"data.{split} is empty; training needs at least one image there")
     device = pick_device(config.device)
     precision = pick_precision(config.precision, device)
     torch.manual_seed(config.seed)
@@ -269,6 +277,11 @@ def accuracy(logits, labels, k=1):
     return (logits.topk(k).indices == labels[:, None]).any(dim=1).sum().item() / len(labels)
 
 
+def is_plateau(loss, num_classes):
+    """Return whether `loss` is within 1 % of ln(num_classes), what a network pays that knows nothing."""
+    return abs(loss / math.log(num_classes) - 1) <= 0.01
+
+
 def dead_classes(logits):
     """Return how many classes have the logit 0 for every image, as a last ReLU that never opens leaves it."""
     return (logits == 0).all(dim=0).sum().item()
@@ -289,13 +302,13 @@ def evaluate(model, data, config, precision="fp32"):
 class Meter:
     """Sums up the steps on the device, and turns them into the history's points: one synchronisation a point."""
 
-    TOLERANCE, STEPS = 0.01, 50  # how close to ln(classes) and how long before the loss counts as stuck
+    PATIENCE = 50  # steps on the plateau before it is worth a warning
 
     def __init__(self, model, data, config, precision, history):
         self.model, self.config, self.precision, self.history = model, config, precision, history
         self.held_out = data.validation[: config.validation_limit]
-        self.plateau = math.log(len(data.classes))
-        self.last_step, self.free_since, self.start = 0, 0, time.perf_counter()
+        self.num_classes = len(data.classes)
+        self.free_since, self.start = 0, time.perf_counter()
         self.sums = self._zeros = torch.zeros(3, device=data.train.images.device)
 
     def add(self, logits, loss, labels):
@@ -318,17 +331,20 @@ class Meter:
         self.history["points"].append(point)
         self.history["training_seconds"] += now - self.start
         self._look_for_plateau(point)
-        self.sums, self.last_step, self.start = self._zeros, step, time.perf_counter()
+        self.sums, self.start = self._zeros, time.perf_counter()
 
     def _look_for_plateau(self, point):
-        if abs(point["train_loss"] / self.plateau - 1) > self.TOLERANCE:
+        if not is_plateau(point["train_loss"], self.num_classes):
             self.free_since = point["step"]
-        elif point["step"] - self.free_since >= self.STEPS and self.history["stuck_since_step"] is None:
+        elif point["step"] - self.free_since >= self.PATIENCE and self.history["stuck_since_step"] is None:
             self.history["stuck_since_step"] = self.free_since
+            split, why = self.held_out[:64], 'Start again with recipe="alive".'
+            if len(split) > 1:  # a single image does not show whether the logits depend on it
+                x = prepare(split.images, self.config.size, self.config.mean, self.config.std)
+                why = diagnose(self.model, (x, split.labels)).sentence
             warnings.warn(
-                f"the loss has stayed within 1 % of ln({round(math.exp(self.plateau))}) = {self.plateau:.4f} since "
-                f"step {self.free_since}: the network gives each image the same answer; it rarely recovers, so stop "
-                f'and start again with recipe="alive"',
+                f"the loss has stayed within 1 % of ln({self.num_classes}) = {math.log(self.num_classes):.4f} since "
+                f"step {self.free_since}. {why}",
                 StuckWarning,
                 stacklevel=4,
             )
@@ -373,12 +389,30 @@ def _command():
 
 def write_json(path, content):
     """Write `content` as JSON to `path`, whole or not at all; OSError names the path."""
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_whole(path, content):
+    """Write the bytes `content` to `path`, whole or not at all, and make its folder; OSError names the path."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # gone already if all went well
+            temporary.unlink()
+
+
+def check_writable(path):
+    """Raise OSError naming `path` unless a file can be written there; to be asked before hours of training."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,68 @@
+# `make` alone lists what there is. A fresh machine needs git, make and Python 3.10 or later with venv.
+PYTHON ?= python3
+# one notebook instead of all, by the start of its name: make notebooks ONLY=03
+ONLY ?=
+# seconds that one cell may take; the full profile on a CPU needs more
+CELL_TIMEOUT ?= 3600
+# more options for JupyterLab, such as LAB_FLAGS="--no-browser --port 9999"
+LAB_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+CHECK = import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed, and $(PYTHON) is \
+	%d.%d: name another one, as in make setup PYTHON=python3.12" % sys.version_info[:2])
+
+.PHONY: help setup chapter lab test lint format notebooks stamp requirements clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
+		printf '  make %-13s%s\n' "$$name" "$$what"; done
+
+setup: $(VENV)/.installed ## make .venv and install everything there; seconds when nothing has changed
+
+# The stamp file is written last and removed first: an install that was interrupted starts again from an empty .venv,
+# one that is only out of date is brought up to date.
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@[ -e $@ ] || $(PYTHON) -c '$(CHECK)'
+	@[ -e $@ ] || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $@
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+chapter: setup ## run every notebook from top to bottom; executed copies and pages go to build/
+	@NIN_PROFILE=$${NIN_PROFILE:-quick} $(BIN)/python tools/chapter.py --only "$(ONLY)" --cell-timeout $(CELL_TIMEOUT)
+
+lab: setup ## open JupyterLab on notebooks/
+	$(BIN)/python -m jupyterlab notebooks $(LAB_FLAGS)
+
+test: lint ## ruff, the unit tests, then every notebook's outputs, on the smoke profile
+	$(BIN)/python -m pytest
+	NIN_PROFILE=$${NIN_PROFILE:-smoke} $(BIN)/python -m pytest --nbval notebooks --nbval-cell-timeout 300
+
+lint: setup ## ruff alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## format the code; how the notebooks' cells are laid out is theirs to say
+	$(BIN)/ruff check --fix nin_helpers tests tools
+	$(BIN)/ruff format nin_helpers tests tools
+
+notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb (ONLY=03 for one)
+	@NIN_PROFILE=$${NIN_PROFILE:-quick} $(BIN)/python tools/chapter.py --in-place --only "$(ONLY)" \
+		--cell-timeout $(CELL_TIMEOUT)
+
+stamp: setup ## write the repository's address, set in pyproject.toml, into the README and the notebooks
+	@$(BIN)/python tools/stamp.py
+
+# What torch needs for NVIDIA's GPUs is left out: torch names those versions itself, and a CPU-only torch needs none.
+requirements: setup ## pin the newest versions that work together, for every Python from 3.10
+	@$(BIN)/python -m pip install --quiet uv
+	@mkdir -p build
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --only-binary :all: --extra dev --upgrade \
+		--no-annotate --no-header pyproject.toml --output-file build/resolved.txt
+	@{ sed -n '/^#/p' requirements.txt; grep -Ev '^(cuda|nvidia|triton)' build/resolved.txt; } > build/requirements.txt
+	@mv build/requirements.txt requirements.txt
+
+clean: ## remove .venv, build/ and what running the notebooks has written
+	rm -rf $(VENV) build notebooks/runs notebooks/.ipynb_checkpoints

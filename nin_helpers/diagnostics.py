@@ -1,0 +1,116 @@
+"""Why a network does not learn: what each layer lets through, image by image, and what comes back as gradient."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+BLIND = 0.01  # logits that differ less than this across images move no probability by more than about 1 %
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """What one layer does on a batch.
+
+    live: the share (0 to 1) of its channels that are other than 0 for some image and pixel.
+    spread: the standard deviation of its output across images, root mean square over channels and pixels.
+    gradient: the norm of the loss's gradient with respect to its weights and biases; None without any.
+    """
+
+    name: str
+    type: str
+    live: float
+    spread: float
+    gradient: float | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The state of each layer, and what follows from it.
+
+    cause: "dead" (all logits are 0 and so is every gradient), "blind" (the logits hardly depend on the image), or None.
+    dead_classes: how many classes have the logit 0 for each image. sentence: what is the matter, and what to change.
+    """
+
+    layers: tuple[LayerState, ...]
+    cause: str | None
+    dead_classes: int
+    sentence: str
+
+    def __str__(self):
+        lines = [f"{'layer':<12}{'type':<20}{'live units':>10}{'spread':>12}{'gradient':>12}"]
+        for layer in self.layers:
+            gradient = "–" if layer.gradient is None else f"{layer.gradient:.1e}"
+            lines.append(f"{layer.name:<12}{layer.type:<20}{layer.live:>10.0%}{layer.spread:>12.1e}{gradient:>12}")
+        return "\n".join([*lines, self.sentence])
+
+
+def diagnose(model, batch):
+    """Return the `Diagnosis` of `model` on a batch: two different causes keep the loss at ln(classes).
+
+    batch: (x, labels), x float (batch, channel, height, width) as the model takes it, at least 2 images; labels int64
+    (batch,). The model is left as it was; it runs as in prediction, dropout off. Raises ValueError for a smaller batch.
+    """
+    x, labels = batch
+    if len(x) < 2:
+        raise ValueError(f"batch has {len(x)} images; at least 2 are needed to see whether the outputs depend on them")
+    outputs, logits = _run(model, x)
+    gradients = _gradients(model, F.cross_entropy(logits.float(), labels))
+    layers = tuple(
+        LayerState(name, type(layer).__name__, *_live_and_spread(output), _norm(layer, gradients))
+        for name, layer, output in outputs
+    )
+    dead = (logits == 0).all(dim=0).sum().item()
+    _, spread = _live_and_spread(logits)
+    if dead == logits.shape[1] and all(not gradient.any() for gradient in gradients.values()):
+        cause = "dead"
+        sentence = (
+            "The last ReLU is dead: it gives 0 for every class and image, and a gradient of exactly 0, so nothing can "
+            'change; start again with init="alive", and with a smaller lr if it died on the way.'
+        )
+    elif spread < BLIND:
+        cause = "blind"
+        sentence = (
+            f"The logits hardly depend on the image: across images they differ by {spread:.0e}, because each layer "
+            'shrinks what it gets; start again with init="alive", or with batch_norm=True.'
+        )
+    else:
+        cause = None
+        sentence = f"The logits differ across images by {spread:.2g}; {dead} of {logits.shape[1]} classes are dead."
+    return Diagnosis(layers, cause, dead, sentence)
+
+
+def _run(model, x):
+    """Return [(name, layer, output), …] in the order of the calls, and the logits, with the modes put back."""
+    outputs, modes = [], {module: module.training for module in model.modules()}
+    names = [(name or "(model)", module) for name, module in model.named_modules() if not list(module.children())]
+    handles = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: outputs.append((name, layer, output.detach())))
+        for name, layer in names
+    ]
+    try:
+        logits = model.eval()(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    return outputs, logits
+
+
+def _gradients(model, loss):
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return {id(p): torch.zeros_like(p) if gradient is None else gradient for p, gradient in zip(parameters, found)}
+
+
+def _norm(layer, gradients):
+    own = [gradients[id(p)] for p in layer.parameters(recurse=False) if id(p) in gradients]
+    return nn.utils.get_total_norm(own).item() if own else None
+
+
+def _live_and_spread(output):
+    """output: (batch, channel, …) → the share of channels that are not 0 throughout, and the spread across images."""
+    live = (output.transpose(0, 1).flatten(1) != 0).any(dim=1).float().mean().item()
+    return live, output.float().std(dim=0).square().mean().sqrt().item()

@@ -1,0 +1,419 @@
+"""The block and the network against the textbook's own code, the formulas, and the chapter's counts."""
+
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nin_helpers.nin import (
+    BLOCKS,
+    INITS,
+    NiN,
+    feature_sizes,
+    initialise,
+    last_feature_size,
+    nin_block,
+    smallest_input_size,
+)
+from nin_helpers.shapes import conv_output_size
+
+
+def textbook_block(in_channels, out_channels, kernel_size, stride, padding):
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding), nn.ReLU(),
+        nn.Conv2d(out_channels, out_channels, kernel_size=1), nn.ReLU(),
+        nn.Conv2d(out_channels, out_channels, kernel_size=1), nn.ReLU(),
+    )  # fmt: skip
+
+
+def textbook_nin():
+    """The network as Dive into Deep Learning, section 8.3, writes it, with the channel counts filled in."""
+    return nn.Sequential(
+        textbook_block(1, 96, 11, 4, 0),
+        nn.MaxPool2d(3, stride=2),
+        textbook_block(96, 256, 5, 1, 2),
+        nn.MaxPool2d(3, stride=2),
+        textbook_block(256, 384, 3, 1, 1),
+        nn.MaxPool2d(3, stride=2),
+        nn.Dropout(0.5),
+        textbook_block(384, 10, 3, 1, 1),
+        nn.AdaptiveAvgPool2d((1, 1)),
+        nn.Flatten(),
+    )
+
+
+def count_parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def convolutions(model):
+    return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+
+
+# ---- the textbook's network
+
+
+@pytest.mark.parametrize("init", ["xavier", "alive"])
+def test_weights_copied_in_order_give_the_textbooks_logits(init):
+    ours, theirs = NiN(init=init).eval(), textbook_nin().eval()
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values())))  # refuses another shape
+    x = torch.rand(1, 1, 224, 224)
+    with torch.no_grad():
+        logits = ours(x)
+    assert logits.shape == (1, 10) and logits.any()
+    torch.testing.assert_close(logits, theirs(x))
+
+
+def test_the_state_holds_weight_before_bias_of_conv_and_1x1_and_1x1_per_block():
+    shapes = [tuple(tensor.shape) for tensor in NiN().state_dict().values()]
+    assert shapes == [tuple(tensor.shape) for tensor in textbook_nin().state_dict().values()]
+
+
+@pytest.mark.parametrize(
+    "options, parameters",
+    [
+        ({}, 1_992_166),
+        ({"num_pointwise": 0}, 1_546_058),
+        ({"num_pointwise": 1}, 1_769_112),
+        ({"num_pointwise": 3}, 2_215_220),
+        ({"pointwise_kernel_size": 3}, 5_549_094),
+        ({"head": "fc"}, 2_053_386),
+        ({"final_relu": False}, 1_992_166),
+        ({"init": "alive"}, 1_992_166),
+        ({"in_channels": 3}, 1_992_166 + 2 * 96 * 11 * 11),
+        ({"batch_norm": True}, 1_992_166 + 2 * 3 * (96 + 256 + 384 + 10)),
+    ],
+    ids=str,
+)
+def test_parameter_counts_are_those_of_the_chapter(options, parameters):
+    assert count_parameters(NiN(**options)) == parameters
+
+
+def test_the_network_holds_plain_parts_only():
+    kinds = {type(module) for module in NiN(batch_norm=True).modules()} - {NiN}
+    assert kinds == {
+        nn.Sequential, nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.Dropout, nn.AdaptiveAvgPool2d, nn.Flatten,
+    }  # fmt: skip
+
+
+def test_a_slice_of_the_network_is_a_plain_sequential_of_the_same_layers():
+    model = NiN()
+    part = model[:2]
+    assert type(part) is nn.Sequential and part.block1 is model.block1 and part.pool1 is model[1]
+    assert part(torch.zeros(1, 1, 224, 224)).shape == (1, 96, 26, 26)
+
+
+# ---- the block
+
+
+def test_a_1x1_convolution_is_a_linear_layer_at_each_pixel():
+    block = nin_block(3, 5, 1, num_pointwise=0)
+    linear = nn.Linear(3, 5)
+    linear.weight, linear.bias = nn.Parameter(block[0].weight.flatten(1)), block[0].bias
+    x = torch.randn(2, 3, 4, 6)
+    per_pixel = F.relu(linear(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+    torch.testing.assert_close(block(x), per_pixel)
+
+
+def test_the_block_is_the_textbooks():
+    ours, theirs = nin_block(2, 4, 5, 2, 1), textbook_block(2, 4, 5, 2, 1)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 2, 11, 12)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("pointwise_kernel_size", [1, 3, 5])
+@pytest.mark.parametrize("num_pointwise", [0, 1, 3])
+def test_only_the_first_convolution_changes_height_and_width(num_pointwise, pointwise_kernel_size):
+    options = {"num_pointwise": num_pointwise, "pointwise_kernel_size": pointwise_kernel_size}
+    block = nin_block(2, 4, 3, stride=2, padding=1, **options)
+    shape = block(torch.zeros(1, 2, 13, 20)).shape
+    assert shape == (1, 4, conv_output_size(13, 3, 2, 1), conv_output_size(20, 3, 2, 1))
+    assert [conv.kernel_size[0] for conv in convolutions(block)] == [3] + [pointwise_kernel_size] * num_pointwise
+
+
+def test_a_relu_follows_each_convolution():
+    assert [type(layer) for layer in nin_block(1, 2, 3, num_pointwise=2)] == [nn.Conv2d, nn.ReLU] * 3
+
+
+# ---- the heads
+
+
+def test_the_gap_head_is_the_mean_of_the_last_blocks_maps():
+    model = NiN(input_size=99).eval()
+    x = torch.rand(2, 1, 99, 99)
+    maps = model[:-2](x)
+    assert maps.shape == (2, 10, 2, 2)
+    torch.testing.assert_close(model(x), maps.mean(dim=(2, 3)))
+
+
+def test_the_gap_head_takes_other_sizes_than_it_was_built_for():
+    assert NiN(input_size=224)(torch.zeros(2, 1, 67, 131)).shape == (2, 10)
+
+
+def test_the_fc_head_is_one_linear_layer_on_the_flattened_map():
+    model = NiN(head="fc", input_size=99).eval()
+    x = torch.rand(2, 1, 99, 99)
+    maps = model[: list(dict(model.named_children())).index("flatten")](x)
+    assert maps.shape == (2, 384, 2, 2)
+    torch.testing.assert_close(model(x), F.linear(maps.flatten(1), model.fc.weight, model.fc.bias))
+
+
+@pytest.mark.parametrize("size", [98, 100, 224])
+def test_the_fc_head_refuses_another_size(size):
+    with pytest.raises(ValueError, match=rf"^x is {size} × {size} pixels.*head='fc'.*input_size=99"):
+        NiN(head="fc", input_size=99)(torch.zeros(1, 1, size, size))
+
+
+def test_the_last_relu_can_be_left_out(random_images):
+    with_relu, without = NiN(final_relu=True, input_size=67).eval(), NiN(final_relu=False, input_size=67).eval()
+    without.load_state_dict(with_relu.state_dict())
+    # at 67 pixels the last map is 1 × 1, so the mean of the rectified map is the rectified mean
+    logits = without(random_images)
+    assert (logits < 0).any()
+    torch.testing.assert_close(with_relu(random_images), F.relu(logits))
+
+
+def test_dropout_acts_in_training_only(random_images):
+    model = NiN(dropout=0.9, init="alive", input_size=67)
+    assert not torch.equal(model.train()(random_images), model(random_images))
+    assert torch.equal(model.eval()(random_images), model(random_images))
+
+
+@pytest.mark.parametrize("options", [{}, {"head": "fc"}, {"num_pointwise": 0}, {"final_relu": False}], ids=str)
+def test_batch_norm_follows_each_convolution(options):
+    model = NiN(batch_norm=True, input_size=67, **options)
+    layers = [layer for layer in model.modules() if not list(layer.children())]
+    followers = [after for layer, after in itertools.pairwise(layers) if isinstance(layer, nn.Conv2d)]
+    assert all(isinstance(layer, nn.BatchNorm2d) for layer in followers)
+    channels = [conv.out_channels for conv in convolutions(model)]
+    assert [layer.num_features for layer in layers if isinstance(layer, nn.BatchNorm2d)] == channels
+
+
+# ---- bad arguments
+
+
+BLOCK_ARGUMENTS = {"in_channels": 1, "out_channels": 2, "kernel_size": 3}
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.0, "3", None, True])
+@pytest.mark.parametrize("name", ["in_channels", "out_channels", "kernel_size", "stride", "pointwise_kernel_size"])
+def test_the_block_names_an_argument_that_is_no_positive_int(name, bad):
+    with pytest.raises(ValueError, match=rf"^{name}={bad!r} "):
+        nin_block(**{**BLOCK_ARGUMENTS, name: bad})
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, None, True])
+@pytest.mark.parametrize("name", ["padding", "num_pointwise"])
+def test_the_block_names_an_argument_that_is_negative_or_no_int(name, bad):
+    with pytest.raises(ValueError, match=rf"^{name}={bad!r} "):
+        nin_block(**BLOCK_ARGUMENTS, **{name: bad})
+
+
+def test_an_even_pointwise_kernel_is_refused_because_the_size_would_change():
+    with pytest.raises(ValueError, match=r"^pointwise_kernel_size=2 must be odd"):
+        nin_block(**BLOCK_ARGUMENTS, pointwise_kernel_size=2)
+
+
+@pytest.mark.parametrize(
+    "name, bad",
+    [
+        *(("in_channels", bad) for bad in (0, 1.0, None)),
+        *(("num_classes", bad) for bad in (0, -3, "10")),
+        *(("head", bad) for bad in ("FC", None, [])),
+        *(("init", bad) for bad in ("he", None, [])),
+        *(("num_pointwise", bad) for bad in (-1, 2.0)),
+        *(("pointwise_kernel_size", bad) for bad in (0, 2)),
+        *(("dropout", bad) for bad in (-0.1, 1, math.nan, "0.5", None)),
+        *(("final_relu", bad) for bad in ("no", None, 2)),
+        *(("batch_norm", bad) for bad in ("no", None, 2)),
+        *(("input_size", bad) for bad in (0, -1, 224.0, (224, 224), None)),
+    ],
+)
+def test_the_constructor_names_the_bad_argument(name, bad):
+    with pytest.raises(ValueError) as caught:
+        NiN(**{name: bad})
+    assert str(caught.value).startswith(f"{name}={bad!r} ")
+
+
+def test_an_unknown_choice_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="'default', 'xavier', 'kaiming', 'alive'"):
+        NiN(init="he")
+
+
+# ---- input sizes
+
+
+def run_the_layers(size):
+    """Return the height behind each block and pooling of the textbook's network, up to the one that PyTorch refuses."""
+    x, heights = torch.empty(1, 1, size, size, device="meta"), []
+    for layer in textbook_nin()[:6].to("meta"):
+        try:
+            x = layer(x)
+        except RuntimeError:
+            break
+        heights.append(x.shape[2])
+    return heights
+
+
+@pytest.mark.parametrize("size", [67, 68, 96, 99, 112, 128, 224, 333])
+def test_feature_sizes_are_those_of_the_layers(size):
+    assert [height for _, height in feature_sizes(size)] == run_the_layers(size)
+    assert last_feature_size(size) == run_the_layers(size)[-1]
+
+
+def test_the_smallest_input_size_is_where_the_layers_begin_to_work():
+    smallest = smallest_input_size()
+    assert smallest == 67
+    assert run_the_layers(smallest)[5:] == [1]
+    assert len(run_the_layers(smallest - 1)) == 5
+
+
+@pytest.mark.parametrize("feature_size", [1, 2, 3, 5])
+def test_smallest_input_size_of_a_larger_map_is_the_smallest(feature_size):
+    size = smallest_input_size(feature_size)
+    assert last_feature_size(size) == feature_size
+    if feature_size > 1:
+        assert last_feature_size(size - 1) == feature_size - 1
+
+
+@pytest.mark.parametrize(
+    "size, layer", [(1, "block1"), (10, "block1"), (11, "pool1"), (34, "pool2"), (35, "pool3"), (66, "pool3")]
+)
+def test_a_size_that_is_too_small_names_the_layer_that_breaks_and_what_would_do(size, layer):
+    names = ["block1", "pool1", "block2", "pool2", "block3", "pool3"]
+    assert names[len(run_the_layers(size))] == layer
+    with pytest.raises(ValueError, match=rf"^input_size={size} is too small.*{layer},.* works is 67$"):
+        NiN(input_size=size)
+
+
+def test_66_pixels_fail_in_the_forward_pass_too_and_67_work():
+    model = NiN()
+    with pytest.raises(ValueError, match=r"^input_size=66 is too small.*pool3.*67$"):
+        model(torch.zeros(1, 1, 66, 66))
+    assert model(torch.zeros(1, 1, 67, 67)).shape == (1, 10)
+
+
+def test_the_smaller_side_decides():
+    with pytest.raises(ValueError, match=r"^input_size=66 "):
+        NiN()(torch.zeros(1, 1, 224, 66))
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (1, 224, 224), (1, 1, 1, 224, 224), (1, 3, 224, 224), (2, 0, 224, 224)])
+def test_the_forward_pass_says_which_shape_it_got_and_which_it_takes(shape):
+    with pytest.raises(ValueError) as caught:
+        NiN()(torch.zeros(shape))
+    assert f"x has shape {shape}" in str(caught.value) and "(batch, 1, height, width)" in str(caught.value)
+
+
+# ---- how the weights start
+
+
+def test_default_leaves_the_weights_as_pytorch_starts_them():
+    torch.manual_seed(0)
+    ours = NiN(init="default").state_dict().values()
+    torch.manual_seed(0)
+    theirs = textbook_nin().state_dict().values()
+    assert all(torch.equal(our, their) for our, their in zip(ours, theirs))
+
+
+def test_xavier_weights_fill_their_uniform_bound():
+    for conv in convolutions(NiN(init="xavier")):
+        fan_in, fan_out = (channels * math.prod(conv.kernel_size) for channels in (conv.in_channels, conv.out_channels))
+        bound = math.sqrt(6 / (fan_in + fan_out))
+        assert conv.weight.abs().max() <= bound
+        # of 100 weights, the smallest layer here, one lies in the outer tenth but for a chance of 3 in 100,000
+        assert conv.weight.abs().max() > 0.9 * bound
+
+
+def test_xavier_leaves_pytorchs_biases():
+    """The textbook's initialisation touches weights only; PyTorch's biases are uniform within 1 / √fan_in."""
+    for conv in convolutions(NiN(init="xavier")):
+        bound = 1 / math.sqrt(conv.in_channels * math.prod(conv.kernel_size))
+        assert conv.bias.any() and conv.bias.abs().max() <= bound
+
+
+def test_kaiming_weights_have_their_standard_deviation_and_no_bias():
+    for layer in NiN(init="kaiming", head="fc").modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            std = math.sqrt(2 / layer.weight[0].numel())
+            # the spread of an estimate from n normal numbers is 1 / √(2n): four of these, over all layers
+            assert abs(layer.weight.std() / std - 1) < 4 / math.sqrt(2 * layer.weight.numel())
+            assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("init", INITS)
+@pytest.mark.parametrize("head", ["gap", "fc"])
+def test_initialise_returns_the_model_and_a_seed_repeats_it(init, head):
+    models = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        models.append(NiN(init=init, head=head, input_size=67))
+        assert initialise(models[-1], "default") is models[-1]
+    states = [model.state_dict().values() for model in models]
+    assert all(torch.equal(one, other) for one, other in zip(*states))
+
+
+def test_initialise_refuses_an_unknown_name():
+    with pytest.raises(ValueError, match=r"^init='zeros' "):
+        initialise(NiN(), "zeros")
+
+
+def test_alive_is_kaiming_outside_the_class_block():
+    torch.manual_seed(0)
+    alive = NiN(init="alive").state_dict()
+    torch.manual_seed(0)
+    kaiming = NiN(init="kaiming").state_dict()
+    assert all(torch.equal(alive[name], kaiming[name]) for name in alive if not name.startswith("block4"))
+
+
+def test_the_per_pixel_layers_of_the_alive_class_block_copy():
+    first, *pointwise = convolutions(NiN(init="alive", num_pointwise=3, pointwise_kernel_size=3).block4)
+    maps = F.conv2d(torch.rand(2, 384, 5, 5), first.weight, first.bias, padding=1)
+    assert len(pointwise) == 3
+    for conv in pointwise:
+        torch.testing.assert_close(conv(maps), maps)
+
+
+def dead_classes_at_the_start(**options):
+    """Return for each of 20 seeds how many of the ten logits are 0 on all of eight random images."""
+    dead = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        model = NiN(input_size=67, **options)  # in training mode, so that the batch is normalised by its own statistics
+        with torch.no_grad():
+            logits = model((torch.rand(8, 1, 67, 67) - 0.286) / 0.353)
+        dead.append((logits == 0).all(dim=0).sum().item())
+    return dead
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_alive_starts_with_no_dead_class_on_any_seed(batch_norm):
+    assert dead_classes_at_the_start(init="alive", batch_norm=batch_norm) == [0] * 20
+
+
+def test_xavier_starts_with_about_half_the_classes_dead():
+    dead = dead_classes_at_the_start(init="xavier")
+    assert min(dead) > 0
+    assert sum(dead) / len(dead) == pytest.approx(4.8, abs=1.2)  # the chapter's mean over 150 seeds
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"num_pointwise": 0}, {"num_pointwise": 3, "pointwise_kernel_size": 3}], ids=str
+)
+def test_every_alive_class_gets_a_gradient(options, random_images):
+    torch.manual_seed(0)
+    model = NiN(init="alive", input_size=67, **options)
+    F.cross_entropy(model(random_images), torch.tensor([0, 1, 2, 3])).backward()
+    gradients = convolutions(model.block4)[0].weight.grad.flatten(1)
+    assert gradients.shape[0] == 10 and gradients.any(dim=1).all()
+
+
+def test_the_blocks_are_alexnets_first_three_convolutions():
+    """AlexNet as the chapter has it: 96, 256 and 384 channels, kernels 11, 5 and 3, strides 4, 1 and 1."""
+    assert [(channels, kernel, stride) for channels, kernel, stride, _ in BLOCKS] == [
+        (96, 11, 4), (256, 5, 1), (384, 3, 1),
+    ]  # fmt: skip

@@ -1,0 +1,174 @@
+"""The notebooks' own rules; `pytest --nbval notebooks` then runs them and compares their outputs."""
+
+import json
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+NAMES = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
+SET_UP = """\
+# On Colab this installs nin_helpers next to the torch that is there; elsewhere it does nothing.
+import sys
+
+REPOSITORY = "…"  # owner/name on GitHub, set by `make stamp`
+if "google.colab" in sys.modules:
+    assert REPOSITORY, "the repository's public address is not set yet: see the README"
+    %pip install --quiet git+https://github.com/{REPOSITORY}"""
+TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution"}
+MACHINE_PATH = re.compile(r"(?<![\w./~])/(?:work|root|home|tmp|content|Users)\b|\b[A-Z]:\\")
+CODE_LINES, CLASS_LINES, PROSE_WORDS = 15, 40, 120
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request):
+    """The name of a notebook, without its suffix."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def source(name):
+    """The notebook that people edit, from its .md."""
+    return jupytext.read(NOTEBOOKS / f"{name}.md")
+
+
+@pytest.fixture(scope="module")
+def notebook(name):
+    """The executed notebook, from its .ipynb."""
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="module")
+def code(notebook):
+    """The executed notebook's code cells."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def first_line(cell):
+    return cell.source.strip().partition("\n")[0]
+
+
+def output_text(cell):
+    """Return what the cell put out, but for its pictures, whose encoding can spell anything."""
+    outputs = [
+        {key: value for key, value in {**output, **output.get("data", {})}.items() if key not in ("data", "image/png")}
+        for output in cell.get("outputs", [])
+    ]
+    return json.dumps(outputs, ensure_ascii=False)
+
+
+def prose(text):
+    """Return the parts of a cell's text that are read in one go, without tables: its body, and each folded answer."""
+    text = re.sub(r"^\|.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    folded = re.findall(r"<details>.*?</details>", text, re.DOTALL)
+    return [re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL), *folded]
+
+
+def test_there_are_notebooks():
+    assert NAMES and sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.md")) == NAMES
+
+
+def test_pair_has_the_same_cells(source, notebook):
+    md, ipynb = (
+        [(cell.cell_type, cell.source, sorted(tags(cell))) for cell in pair.cells] for pair in (source, notebook)
+    )
+    assert ipynb == md, "run make notebooks"
+
+
+def test_pair_is_declared_and_names_no_machine(source, notebook):
+    for pair in (source, notebook):
+        assert pair.metadata.jupytext.formats == "ipynb,md:myst"
+        assert pair.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.kernelspec.display_name == "Python 3"
+    assert notebook.metadata.language_info == {"name": "python"}
+    assert all("execution" not in cell.metadata for cell in notebook.cells), "times change with every run"
+
+
+def test_code_was_executed_in_order(code):
+    counts = [cell.execution_count for cell in code if "skip-execution" not in tags(cell)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_no_output_is_an_error_or_a_warning(code):
+    bad = [
+        first_line(cell)
+        for cell in code
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    assert not bad
+
+
+def test_outputs_come_from_the_real_data(code):
+    assert not [first_line(cell) for cell in code if re.search(r"STAND-IN|DIGITS \(stand-in", output_text(cell))]
+
+
+def test_nothing_names_a_path_of_a_machine(notebook):
+    found = [MACHINE_PATH.search(cell.source + output_text(cell)) for cell in notebook.cells]
+    assert not [match.group() for match in found if match]
+
+
+def test_no_figure_is_svg(code):
+    assert not [first_line(cell) for cell in code if re.search(r"image/svg|<svg", output_text(cell))]
+
+
+def test_cells_are_short(source):
+    too_long = []
+    for cell in source.cells:
+        if cell.cell_type == "code":
+            limit = CLASS_LINES if re.search(r"^class ", cell.source, re.MULTILINE) else CODE_LINES
+            sizes = [len(re.findall(r"^.*\S", cell.source, re.MULTILINE))]  # the formatter sets the empty ones
+        else:
+            limit = PROSE_WORDS
+            sizes = [len(re.findall(r"\S*\w\S*", part)) for part in prose(cell.source)]
+        too_long += [(first_line(cell), size, limit) for size in sizes if size > limit]
+    assert not too_long
+
+
+def test_opens_with_its_purpose_and_the_set_up(name, source):
+    title, set_up = source.cells[:2]
+    assert title.cell_type == "markdown"
+    phrases = [f"# {int(name[:2])} · ", "**You will do**", "**You will learn**", "**Time**"]
+    places = [title.source.find(phrase) for phrase in phrases]
+    assert places[0] == 0 and places == sorted(places), f"the first cell has {', '.join(phrases)}, in this order"
+    assert set_up.cell_type == "code"
+    assert re.sub(r'REPOSITORY = "[^"]*"', 'REPOSITORY = "…"', set_up.source) == SET_UP
+
+
+def test_every_picture_has_a_text(source):
+    texts = [cell.source for cell in source.cells if cell.cell_type == "markdown"]
+    assert not [text for text in texts if re.search(r"!\[\s*\]|<img(?![^>]*\balt=\"[^\"]+\")", text)]
+
+
+def test_links_to_files_lead_somewhere(source):
+    text = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert not [link for link in links if not (NOTEBOOKS / link).exists()]
+
+
+def test_every_figure_has_a_text_and_a_sentence_after_it(notebook):
+    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None]):
+        figures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        for figure in figures:
+            assert figure.metadata.get("image/png", {}).get("alt"), f"plots.show(figure, alt): {first_line(cell)}"
+        if figures:
+            assert following and following.cell_type == "markdown", f"say what to see: {first_line(cell)}"
+
+
+def test_tags_are_known_and_skipping_is_complete(source):
+    for cell in source.cells:
+        assert set(tags(cell)) <= TAGS, first_line(cell)
+        assert ("skip-execution" in tags(cell)) == ("nbval-skip" in tags(cell)), first_line(cell)
+
+
+def test_no_cell_looks_for_the_package(source):
+    code = "\n".join(cell.source for cell in source.cells if cell.cell_type == "code")
+    assert not re.findall(r"sys\.path|os\.chdir|^%cd", code, re.MULTILINE)

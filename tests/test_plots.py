@@ -1,0 +1,120 @@
+"""The figures: that they show the numbers they were given, and say so to those who cannot see."""
+
+import math
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("agg")
+
+from matplotlib import pyplot as plt
+
+from nin_helpers import plots
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    """All that a reader can read in a figure."""
+    found = [figure.get_suptitle()]
+    for axis in figure.axes:
+        found += [axis.get_title(), axis.get_xlabel(), axis.get_ylabel(), *(text.get_text() for text in axis.texts)]
+    return found
+
+
+def history(count=3):
+    points = [
+        {"step": 10 * k, "train_loss": 2 / k, "train_accuracy": 0.1 * k, "validation_accuracy": 0.2 * k}
+        | {"images_per_second": 1234.0}
+        for k in range(1, count + 1)
+    ]
+    return {"points": points}
+
+
+def test_images_are_shown_with_their_titles():
+    images = np.arange(12 * 4).reshape(12, 2, 2)
+    figure = plots.show_images(images, [f"image {k}" for k in range(12)], "heading", columns=5)
+    shown = [axis for axis in figure.axes if axis.images]
+    assert [axis.get_title() for axis in shown] == [f"image {k}" for k in range(12)]
+    assert all((axis.images[0].get_array() == image).all() for axis, image in zip(shown, images))
+    assert "heading" in texts(figure)
+
+
+def test_a_history_shows_its_points_and_the_line_of_knowing_nothing():
+    figure = plots.plot_history({"": history()}, "title", num_classes=7)
+    left, right = figure.axes
+    assert list(left.lines[0].get_ydata()) == [2, 1, 2 / 3]
+    assert left.lines[1].get_ydata()[0] == math.log(7)
+    assert {line.get_label() for line in right.lines} == {"held-out images", "training"}
+    assert "title · 1,234 images/s" in texts(figure)
+
+
+def test_two_histories_are_told_apart_by_more_than_colour():
+    left, _ = plots.plot_history({"one": history(), "other": history(2)}).axes
+    one, other, _ = left.lines
+    assert one.get_linestyle() != other.get_linestyle() and one.get_marker() != other.get_marker()
+
+
+def test_a_history_without_points_is_an_empty_plot():
+    assert plots.plot_history({"": {"points": []}}, "title").axes[0].lines[0].get_ydata().size == 0
+
+
+def test_confusion_shows_each_count_and_colours_by_the_share_of_its_row():
+    matrix = [[8, 2], [1, 0]]
+    axis = plots.plot_confusion(matrix, ("a", "b"), "title").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["8", "2", "1", "0"]
+    np.testing.assert_allclose(axis.images[0].get_array(), [[0.8, 0.2], [1, 0]])
+
+
+def test_bars_carry_their_numbers():
+    assert {"1,200", "3"} <= set(texts(plots.plot_bars({"a": 1200, "b": 3}, "count")))
+
+
+def test_runs_show_each_run_and_the_median():
+    axis = plots.plot_runs({"a": [0.1, 0.2, 0.9], "b": [0.5]}, "accuracy", "title", [(0.1, "guessing")]).axes[0]
+    assert list(axis.lines[0].get_xdata()) == [0.1, 0.2, 0.9] and list(axis.lines[1].get_xdata()) == [0.2, 0.2]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_layer_spread_survives_a_spread_of_zero():
+    axis = plots.plot_layer_spread({"dead": [("one", 1.0), ("two", 0.0)]}).axes[0]
+    assert axis.get_yscale() == "log" and min(axis.lines[0].get_ydata()) > 0
+
+
+def test_networks_are_drawn_layer_by_layer_and_framed_by_block():
+    layers = [("3 × 3 conv", "conv", "block1"), ("1 × 1 conv", "pointwise", "block1"), ("pool", "pool", None)]
+    figure = plots.plot_networks({"net": layers, "other": layers[:1]})
+    assert {"3 × 3 conv", "1 × 1 conv", "pool", "net", "other"} <= set(texts(figure))
+    frames = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
+    assert len(frames) == 1 and frames[0].get_height() == pytest.approx(1.9)
+
+
+def test_show_displays_once_with_a_text_for_those_who_cannot_see(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda figure, metadata: shown.append((figure, metadata)))
+    figure = plots.plot_bars({"a": 1}, "count")
+    plots.show(figure, "one bar")
+    assert shown == [(figure, {"image/png": {"alt": "one bar"}})] and not plt.fignum_exists(figure.number)
+
+
+def test_the_live_plot_redraws_one_display(monkeypatch):
+    calls = []
+
+    class Handle:
+        def update(self, figure, metadata):
+            calls.append("update")
+
+    def display(figure, display_id, metadata):
+        calls.append("display")
+        return Handle()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    live = plots.LivePlot("title")
+    for count in (1, 2, 3):
+        live(history(count))
+    assert calls == ["display", "update", "update"] and not plt.get_fignums()
