@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+torch.set_num_threads(1)  # the tensors are small, and on a busy machine threads that wait for each other take minutes
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,11 @@ def smoke_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("smoke") / "run"
     command = ["train", "--profile", "smoke", "--dataset", "digits", "--seed", "3", "--out", str(out)]
     process = subprocess.run(
-        [sys.executable, "-m", "nin_helpers", *command], capture_output=True, text=True, encoding="utf-8", timeout=540
+        [sys.executable, "-m", "nin_helpers", *command],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=540,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # as in conftest.py: a busy machine must not make it take minutes
     )
     assert process.returncode == 0, process.stderr
     return process, out

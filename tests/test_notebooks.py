@@ -88,7 +88,7 @@ def test_pair_is_declared_and_names_no_machine(source, notebook):
         assert pair.metadata.jupytext.formats == "ipynb,md:myst"
         assert pair.metadata.kernelspec.name == "python3"
     assert notebook.metadata.kernelspec.display_name == "Python 3"
-    assert notebook.metadata.language_info == {"name": "python"}
+    assert notebook.metadata.language_info == {"name": "python", "pygments_lexer": "ipython3"}
     assert all("execution" not in cell.metadata for cell in notebook.cells), "times change with every run"
 
 

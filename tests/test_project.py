@@ -43,7 +43,7 @@ def read(*parts):
 
 
 def run(*command, **environment):
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
 
 
 # modules

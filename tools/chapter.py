@@ -26,7 +26,7 @@ NOTEBOOKS = ROOT / "notebooks"
 METADATA = {
     "jupytext": {"formats": "ipynb,md:myst"},
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 # JupyterLab's page leaves out what `nin_helpers.plots` says of a figure to those who cannot see it.
 PAGE = """\
