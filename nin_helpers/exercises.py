@@ -1,12 +1,15 @@
 """Self-checks for the exercises: each takes the reader's own object and looks at what it does."""
 
 import itertools
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from nin_helpers.nin import nin_block
+from nin_helpers.datasets import load_data
+from nin_helpers.nin import NiN, nin_block
 from nin_helpers.resources import count_macs, count_parameters, prediction_memory, training_memory
+from nin_helpers.training import RECIPES, TrainConfig, make_config, train
 
 
 class Wrong(Exception):
@@ -219,8 +222,6 @@ def _check_structure(name, model):
 
 
 def _check_recipe(answer):
-    from nin_helpers.training import RECIPES, TrainConfig
-
     _expect(isinstance(answer, TrainConfig), "This should come from make_config(…).")
     same = [name for name, recipe in RECIPES.items() if all(getattr(answer, key) == recipe[key] for key in recipe)]
     _expect(not same, f"This is recipe {same[0]!r} as it was, up to its length." if same else "")
@@ -234,12 +235,6 @@ def _check_recipe(answer):
 
 def _short_run(recipe):
     """Return the held-out accuracy of a recipe, or of ours, after 5,120 images of 67 px."""
-    from dataclasses import replace
-
-    from nin_helpers.datasets import load_data
-    from nin_helpers.nin import NiN
-    from nin_helpers.training import make_config, train
-
     config = make_config("smoke") if recipe is None else recipe
     steps = max(1, 5120 // config.batch_size)
     config = replace(config, size=67, num_steps=steps, num_points=1, test_limit=100, seed=0)

@@ -129,6 +129,13 @@ def test_runs_before_an_end_are_kept_and_the_rest_is_made_up_for(runs, monkeypat
     assert all(run in result["runs"] for run in kept)
 
 
+def test_the_stop_button_ends_the_runs_that_wait_too(runs, monkeypatch, tmp_path):
+    fail_at(1, monkeypatch, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment("tiny", seeds=20, out=tmp_path)
+    assert len(runs) < 20  # of 39; one may have begun
+
+
 def test_the_file_is_written_after_each_run(runs, monkeypatch, tmp_path):
     written = []
     monkeypatch.setattr(experiments, "write_json", lambda path, result: written.append((path, len(result["runs"]))))

@@ -26,7 +26,7 @@ ARROWS = {
     "__main__": {"datasets", "experiments", "nin", "training"},
     "datasets": set(),
     "diagnostics": set(),
-    "exercises": {"nin", "resources", "shapes"},
+    "exercises": {"datasets", "nin", "resources", "training"},
     "experiments": {"datasets", "nin", "shapes", "training"},
     "nin": {"shapes"},
     "plots": set(),
