@@ -155,7 +155,10 @@ def test_links_to_files_lead_somewhere(source):
 
 
 def test_every_figure_has_a_text_and_a_sentence_after_it(notebook):
-    for cell, following in zip(notebook.cells, [*notebook.cells[1:], None]):
+    for number, cell in enumerate(notebook.cells):
+        # a cell that asserts a bound on what the figure shows may come first
+        seen = (after for after in notebook.cells[number + 1 :] if after.cell_type == "markdown" or after.outputs)
+        following = next(seen, None)
         figures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
         for figure in figures:
             assert figure.metadata.get("image/png", {}).get("alt"), f"plots.show(figure, alt): {first_line(cell)}"
