@@ -36,9 +36,12 @@ def _parser():
     train.set_defaults(run=_train)
 
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
-    experiment.add_argument("name", help="recipes, cure or dead_classes")
+    experiment.add_argument("name", help="one of experiments.EXPERIMENTS, such as recipes, or search")
     experiment.add_argument("--profile", default="reduced", help="how much each run trains (default: reduced)")
     experiment.add_argument("--seeds", type=int, default=20, help="runs per case (default: 20)")
+    experiment.add_argument("--trials", type=int, default=60, help="of a search: recipes to try (default: 60)")
+    experiment.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
+    experiment.add_argument("--precision", default="fp32", help="fp32 (default), bf16 or auto")
     experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, on one thread each")
     experiment.add_argument("--data", help="as for train; the data are Fashion-MNIST, never the stand-in")
     experiment.add_argument("--out", default="results", help="folder for NAME.json (default: results)")
@@ -80,9 +83,14 @@ def _train(options):
 def _experiment(options):
     from nin_helpers.experiments import run_experiment
 
-    run_experiment(
-        options.name, options.profile, options.seeds, jobs=options.jobs, root=options.data, out=Path(options.out)
-    )
+    settings = {"jobs": options.jobs, "root": options.data, "out": Path(options.out)}
+    settings |= {"device": options.device, "precision": options.precision}
+    if options.name == "search":
+        from nin_helpers.search import run_search
+
+        run_search(options.profile, options.trials, **settings)
+    else:
+        run_experiment(options.name, options.profile, options.seeds, **settings)
 
 
 if __name__ == "__main__":

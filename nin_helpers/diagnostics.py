@@ -1,5 +1,6 @@
-"""Why a network does not learn: what each layer lets through, image by image, and what comes back as gradient."""
+"""What a network does inside: why it does not learn, what its units pass on, where it looks, and what a shift changes."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +82,95 @@ def diagnose(model, batch):
     return Diagnosis(layers, cause, dead, sentence)
 
 
+@dataclass(frozen=True)
+class MapState:
+    """What the maps behind one ReLU pass on, over the images and pixels of a batch.
+
+    channels: how many there are. live: how many are other than 0 somewhere. open: how many are so at one image's one
+    pixel, on average. rank: how many directions their values span: singular values above 1 % of the largest.
+    """
+
+    name: str
+    channels: int
+    live: int
+    open: float
+    rank: int
+
+
+def map_states(model, x):
+    """Return a `MapState` for each ReLU of `model`, in the order of the calls, dropout off.
+
+    x: (batch, channel, height, width). Few open units, or a low rank, are a bottleneck for all that comes behind them.
+    """
+    with torch.no_grad():
+        outputs, _ = _run(model, x)
+    states = []
+    for name, layer, output in outputs:
+        if isinstance(layer, nn.ReLU):
+            pixels = output.float().transpose(0, 1).flatten(1)  # (channel, batch · height · width)
+            values = torch.linalg.svdvals(pixels)
+            rank = (values > 0.01 * values[0]).sum().item()
+            nonzero = pixels != 0
+            live, open_units = nonzero.any(dim=1).sum().item(), nonzero.sum(dim=0).float().mean().item()
+            states.append(MapState(name, len(pixels), live, open_units, rank))
+    return states
+
+
+@torch.no_grad()
+def class_maps(model, x):
+    """Return (maps, logits) of a NiN with global average pooling, dropout off: where each class finds its evidence.
+
+    x: (batch, channel, height, width) → maps (batch, classes, h, w), what block 4 puts out, and logits (batch, classes),
+    the mean of each map: a class activation map (Zhou et al., 2016, arXiv 1512.04150) that needs no computation of its
+    own. Raises ValueError for a model without a layer "gap", such as one with a fully connected head.
+    """
+    if not hasattr(model, "gap"):
+        raise ValueError('model has no layer "gap", so no map per class; a NiN with head="gap" has')
+    kept = []
+    handle = model.gap.register_forward_hook(lambda _, inputs, __: kept.append(inputs[0]))
+    modes = {module: module.training for module in model.modules()}
+    try:
+        logits = model.eval()(x)
+    finally:
+        handle.remove()
+        _restore(modes)
+    return kept[0], logits
+
+
+@torch.no_grad()
+def shift_accuracy(model, x, labels, shifts, fill=0.0):
+    """Return {shift: accuracy, 0 to 1} of `model` on images moved by each number of pixels, dropout off.
+
+    x: (batch, channel, height, width). Each shift is measured to the left, right, up and down, and the four accuracies
+    averaged; what leaves the picture is lost, and `fill` comes in. Raises ValueError for a shift below 0 or as large as
+    the picture.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    found = {}
+    try:
+        for shift in shifts:
+            if not 0 <= shift < min(x.shape[2:]):
+                raise ValueError(f"shift={shift} must be at least 0 and less than the picture, {min(x.shape[2:])}")
+            ways = ((shift, 0), (-shift, 0), (0, shift), (0, -shift)) if shift else ((0, 0),)
+            right = 0
+            for way, (part, truth) in itertools.product(ways, zip(x.split(100), labels.split(100))):
+                right += (model(_moved(part, *way, fill)).argmax(dim=1) == truth).sum().item()
+            found[shift] = right / (len(ways) * len(x))
+    finally:
+        _restore(modes)
+    return found
+
+
+def _moved(x, down, right, fill):
+    return F.pad(x, (right, -right, down, -down), value=fill)
+
+
+def _restore(modes):
+    for module, mode in modes.items():
+        module.training = mode
+
+
 def _run(model, x):
     """Return [(name, layer, output), …] in the order of the calls, and the logits, with the modes put back."""
     outputs, modes = [], {module: module.training for module in model.modules()}
@@ -94,8 +184,7 @@ def _run(model, x):
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
+        _restore(modes)
     return outputs, logits
 
 

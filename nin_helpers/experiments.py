@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from statistics import median
@@ -11,13 +12,24 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from nin_helpers.datasets import load_data
-from nin_helpers.nin import NiN
+from nin_helpers.datasets import load_data, prepare
+from nin_helpers.diagnostics import map_states, shift_accuracy
+from nin_helpers.nin import FAMILY, HEADS, NiN, nin_family, smallest_input_size
 from nin_helpers.shapes import check_whole_number
-from nin_helpers.training import RECIPES, environment, is_plateau, make_config, pick_device, train, write_json
+from nin_helpers.training import (
+    RECIPES,
+    autocast,
+    environment,
+    is_plateau,
+    make_config,
+    pick_device,
+    train,
+    write_json,
+)
 
-# What varies in each experiment: cases with a name, a recipe, and, where they differ from the default, options for NiN,
-# an initialisation other than the recipe's, and a change to the weights before the first step (see `_change_start`).
+# What varies in each experiment: cases with a name, a recipe ("alive" where none is named), and, where they differ from
+# the default, options for NiN, a member of the family in its place, an initialisation other than the recipe's, a change
+# to the weights before the first step (see `_change_start`), and what is measured of the trained network (`MEASURES`).
 EXPERIMENTS = {
     # how often each recipe gets stuck
     "recipes": [
@@ -35,32 +47,52 @@ EXPERIMENTS = {
     ],
     # what a dead class costs: k of the ten killed before the first step
     "dead_classes": [{"case": f"{k} dead", "recipe": "alive", "change": k} for k in (0, 2, 4, 6, 8)],
+    # exercise 1: the recipes again, and the best that `search` found, with seeds that the search has not seen
+    "tuned": [*({"case": name, "recipe": name} for name in RECIPES), {"case": "best of the search", "best_of": "search"}],
+    # exercises 2 and 3: how many per-pixel layers, and 3 × 3 in place of 1 × 1
+    "per_pixel": [
+        *({"case": f"{number} of 1 × 1", "model": {"num_pointwise": number}} for number in (0, 1, 2, 3)),
+        {"case": "2 of 3 × 3", "model": {"pointwise_kernel_size": 3}},
+    ],
+    # exercise 4: the heads, on shifted pictures and on pictures of other sizes too
+    "heads": [{"case": head, "model": {"head": head}, "measure": "shifts"} for head in HEADS],
+    # exercise 6: from 384 channels to 10 in one step, or by way of a block of 96, with and without our start
+    "reduction": [
+        {"case": f"{init}, {' → '.join(map(str, (384, *steps, 10)))}", "init": init, "model": {"reduction": steps}}
+        | {"measure": "maps"}
+        for init in ("alive", "kaiming")
+        for steps in ((), (96,))
+    ],
+    # exercise 7: networks from small to large
+    "family": [{"case": name, "family": name} for name in FAMILY],
 }
 
 
-def run_experiment(name, profile="reduced", seeds=20, *, jobs=1, root=None, out=Path("results")):
+def run_experiment(
+    name, profile="reduced", seeds=20, *, jobs=1, root=None, out=Path("results"), device="cpu", precision="fp32"
+):
     """Train each case of experiment `name` with each seed from 0 on Fashion-MNIST, and write `out`/NAME.json.
 
-    profile: one of `training.PROFILES`. jobs: processes at a time, each on one thread (0 < jobs).
-    The file is written after each run, whole or not at all; the runs that it has are not repeated.
-    Raises ValueError for an unknown name, and for a file that is damaged or holds runs of another profile.
+    profile: one of `training.PROFILES`. jobs: processes at a time, each on one thread (0 < jobs). device, precision: as
+    in `TrainConfig`. The file is written after each run, whole or not at all; the runs that it has are not repeated.
+    Raises ValueError for an unknown name, and for a file that is damaged or holds runs of another profile, device or
+    precision.
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"name={name!r} is unknown; there are {', '.join(EXPERIMENTS)}")
     check_whole_number("seeds", seeds, 1)
     check_whole_number("jobs", jobs, 1)
     tasks = [
-        {**case, "seed": seed, "config": _config(profile, case, seed)}
+        {**case, "seed": seed, "config": _config(profile, case, seed, device=device, precision=precision)}
         for seed in range(seeds)
         for case in EXPERIMENTS[name]
     ]
     path = Path(out) / f"{name}.json"
-    result = _start(path, name, profile)
+    result = start_result(path, name, profile, device, precision)
     done = {(run["case"], run["seed"]) for run in result["runs"]}
     tasks = [task for task in tasks if (task["case"], task["seed"]) not in done]
     load_data("fashion_mnist", root)  # fails here, once, rather than in each process
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(root,))
+    pool = make_pool(jobs, root)
     try:
         futures = [pool.submit(_run, task) for task in tasks]
         for future in tqdm(as_completed(futures), name, len(futures)):
@@ -70,6 +102,12 @@ def run_experiment(name, profile="reduced", seeds=20, *, jobs=1, root=None, out=
     finally:
         pool.shutdown(cancel_futures=True)  # the stop button or an error ends it without the runs that are waiting
     return result
+
+
+def make_pool(jobs, root):
+    """Return a pool of `jobs` processes, each with the data in memory and on one thread; see `_start_worker`."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(root,))
 
 
 def load_result(name):
@@ -85,11 +123,14 @@ def summarise(result):
     """Return {case: figures} of an experiment's result, cases in the order of `EXPERIMENTS`.
 
     figures: runs; stuck, how many ended within 1 % of ln(10); dead_classes, summed over the runs; median_accuracy,
-    lowest, highest, on test images (0 to 1); median_loss, of training at the end.
+    lowest, highest, on test images (0 to 1); median_loss, of training at the end; median_seconds of training.
+    Raises ValueError for a case that has no run.
     """
     figures = {}
     for case in EXPERIMENTS[result["experiment"]]:
         runs = [run for run in result["runs"] if run["case"] == case["case"]]
+        if not runs:
+            raise ValueError(f"the result of {result['experiment']!r} has no run of {case['case']!r}")
         scores = [run["test_accuracy"] for run in runs]
         figures[case["case"]] = {
             "runs": len(runs),
@@ -99,33 +140,49 @@ def summarise(result):
             "lowest": min(scores),
             "highest": max(scores),
             "median_loss": median(run["train_loss"] for run in runs),
+            "median_seconds": median(run["training_seconds"] for run in runs),
         }
     return figures
 
 
-def _config(profile, case, seed):
-    changes = {"init": case["init"]} if "init" in case else {}
-    return make_config(profile, case["recipe"], seed=seed, precision="fp32", device="cpu", **changes)
+def best_recipe(name="search"):
+    """Return the settings of the trial of result `name` with the highest accuracy on held-out images."""
+    return max(load_result(name)["trials"], key=lambda trial: trial["validation_accuracy"])["settings"]
 
 
-def _start(path, name, profile):
+def start_result(path, name, profile, device, precision):
+    """Return the result in the file `path` to go on with, or a new one without runs; ValueError: not to be used."""
+    settings = {"profile": profile, "precision": precision}
     if path.exists():
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is damaged ({error}); name another out, or delete it") from error
-        if result.get("profile") != profile:
-            found = result.get("profile")
-            raise ValueError(f"{path} holds runs of profile={found!r}, not {profile!r}; name another out")
+        found = {"profile": result.get("profile"), "precision": result.get("precision", "fp32")}
+        for key in settings:
+            if found[key] != settings[key]:
+                raise ValueError(f"{path} holds runs of {key}={found[key]!r}, not {settings[key]!r}; name another out")
+        if result["device"] != pick_device(device).type:
+            raise ValueError(f"{path} holds runs of device={result['device']!r}, not {device!r}; name another out")
         return result
     return {
         "experiment": name,
         "data": "fashion_mnist",
-        "profile": profile,
-        **environment(pick_device("cpu")),
+        **settings,
+        **environment(pick_device(device)),
         "threads": 1,  # of each run, see `_start_worker`
         "runs": [],
     }
+
+
+def _config(profile, case, seed, **changes):
+    if "best_of" in case:
+        settings = best_recipe(case["best_of"])
+        images = make_config(profile).num_steps * make_config(profile).batch_size
+        return make_config(profile, seed=seed, **settings, num_steps=images // settings["batch_size"], **changes)
+    if "init" in case:
+        changes["init"] = case["init"]
+    return make_config(profile, case.get("recipe", "alive"), seed=seed, **changes)
 
 
 def _start_worker(root):
@@ -137,8 +194,8 @@ def _start_worker(root):
 def _run(task):
     config = task["config"]
     torch.manual_seed(config.seed)
-    model = NiN(init=config.init, input_size=config.size, **task.get("model", {}))
-    _change_start(model.block4, task.get("change"))
+    model = build(task, config)
+    _change_start(model, task.get("change"))
     history = train(model, DATA, config, on_point=lambda history: None)
     loss = history["points"][-1]["train_loss"]
     return {
@@ -147,13 +204,49 @@ def _run(task):
         "train_loss": loss,
         "warned": history["stuck_since_step"] is not None,
         **{key: history[key] for key in ("dead_classes", "test_accuracy", "test_images", "training_seconds")},
+        **(MEASURES[task["measure"]](model, config, history["precision"]) if "measure" in task else {}),
     }
 
 
+def build(case, config):
+    """Return the network of a case of `EXPERIMENTS`, with the start and the input size of `config`."""
+    options = {"init": config.init, "input_size": config.size, **case.get("model", {})}
+    return nin_family(case["family"], **options) if "family" in case else NiN(**options)
+
+
+def _measure_shifts(model, config, precision):
+    """Return the accuracy on 1,000 test images, shifted, and, where the head takes them, at other sizes."""
+    split = DATA.test[:1000].to(next(model.parameters()).device)
+    fill = (0 - config.mean) / config.std
+    with autocast(split.images.device, precision):
+        x = prepare(split.images, config.size, config.mean, config.std)
+        found = {"shifts": shift_accuracy(model, x, split.labels, SHIFTS, fill)}
+        if model.head == "gap":
+            found["sizes"] = {}
+            for size in range(config.size - 64, config.size + 97, 32):
+                if size >= smallest_input_size():
+                    x = prepare(split.images, size, config.mean, config.std)
+                    found["sizes"][size] = shift_accuracy(model, x, split.labels, (0,))[0]
+    return found
+
+
+def _measure_maps(model, config, precision):
+    """Return the `MapState` of each ReLU from the last pooling on, over 500 test images, in FP32."""
+    images = DATA.test.images[:500].to(next(model.parameters()).device)
+    states = map_states(model, prepare(images, config.size, config.mean, config.std))
+    return {"maps": [asdict(state) for state in states if state.name.startswith(("block3", "reduction", "block4"))]}
+
+
+SHIFTS = (0, 4, 8, 12, 16, 24, 32)
+MEASURES = {"shifts": _measure_shifts, "maps": _measure_maps}
+
+
 @torch.no_grad()
-def _change_start(block, change):
+def _change_start(model, change):
     """Take a part of the cure out of the class block, "no lift" or "no copies", or kill its first `change` classes."""
-    convolutions = [layer for layer in block if isinstance(layer, nn.Conv2d)]
+    if change is None:
+        return
+    convolutions = [layer for layer in model.block4 if isinstance(layer, nn.Conv2d)]
     if change == "no lift":
         convolutions[0].bias.zero_()
     elif change == "no copies":

@@ -7,13 +7,24 @@ from torch import nn
 
 from nin_helpers.shapes import check_whole_number, conv_output_size
 
-HEADS = ("gap", "fc")
+HEADS = ("gap", "fc", "fc3")
 INITS = ("default", "xavier", "kaiming", "alive")
 
 # (out_channels, kernel_size, stride, padding) of blocks 1 to 3: AlexNet's first three convolutions. Block 4 has one
 # channel per class. A max pooling of 3 with stride 2 follows each of the first three.
 BLOCKS = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))
 POOL = (3, 2)
+WIDTHS = tuple(block[0] for block in BLOCKS)
+
+# A family as VGG's A to E: (widths, depths) of the three stages. The rule: up to C the widths grow by a quarter of NiN's
+# own; from C on the widths stay and a stage gets one more block, the last stage first, where a block costs least.
+FAMILY = {
+    "A": ((48, 128, 192), (1, 1, 1)),
+    "B": ((72, 192, 288), (1, 1, 1)),
+    "C": (WIDTHS, (1, 1, 1)),
+    "D": (WIDTHS, (1, 1, 2)),
+    "E": (WIDTHS, (1, 2, 2)),
+}
 
 
 def nin_block(in_channels, out_channels, kernel_size, stride=1, padding=0, *, num_pointwise=2, pointwise_kernel_size=1):
@@ -52,9 +63,12 @@ class NiN(nn.Sequential):
     x: (batch, in_channels, height, width), float → logits (batch, num_classes). With the defaults and input_size=224
     it has 1,992,166 parameters, in the order convolution, 1 × 1, 1 × 1 per block, weight before bias.
 
-    head: "gap" averages the class maps of block 4 (global average pooling), at any input size; "fc" puts one fully
-        connected layer on the flattened map of 384 channels, in place of block 4 and its average, as AlexNet has it:
-        it works at `input_size` only.
+    head: "gap" averages the class maps of block 4 (global average pooling), at any input size. In place of block 4 and
+        its average, "fc" puts one fully connected layer on the flattened map of 384 channels, "fc3" AlexNet's three
+        (4,096, 4,096, num_classes) with dropout between: these two work at `input_size` only.
+    widths, depths: channels, and number of blocks, of the three stages that a max pooling ends; a stage's first block
+        has the window and stride above, the others 3 × 3.
+    reduction: channels of further 3 × 3 blocks between the dropout and block 4.
     num_pointwise, pointwise_kernel_size: the per-pixel layers of each block, as in `nin_block`.
     dropout: the probability of zeroing an element of the last feature map in training, 0 ≤ dropout < 1.
     init: "default" (PyTorch's own), "xavier", "kaiming", or "alive", with which every class starts with a gradient.
@@ -72,6 +86,9 @@ class NiN(nn.Sequential):
         num_classes=10,
         *,
         head="gap",
+        widths=WIDTHS,
+        depths=(1, 1, 1),
+        reduction=(),
         num_pointwise=2,
         pointwise_kernel_size=1,
         dropout=0.5,
@@ -88,15 +105,25 @@ class NiN(nn.Sequential):
         _check_choice("batch_norm", batch_norm, (True, False))
         if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout!r} must be a number of at least 0 and less than 1")
+        _check_whole_numbers("widths", widths, len(BLOCKS))
+        _check_whole_numbers("depths", depths, len(BLOCKS))
+        _check_whole_numbers("reduction", reduction)
+        if reduction and head != "gap":
+            raise ValueError(f"reduction={reduction!r} needs head='gap': head={head!r} has no block 4 to lead to")
         feature_size = last_feature_size(input_size)
 
         options = {"num_pointwise": num_pointwise, "pointwise_kernel_size": pointwise_kernel_size}
         layers, channels = OrderedDict(), in_channels
-        for number, (out_channels, *window) in enumerate(BLOCKS, start=1):
-            layers[f"block{number}"] = nin_block(channels, out_channels, *window, **options)
+        for number, ((_, *window), width, depth) in enumerate(zip(BLOCKS, widths, depths), start=1):
+            layers[f"block{number}"] = nin_block(channels, width, *window, **options)
+            for repeat in range(2, depth + 1):
+                layers[f"block{number}_{repeat}"] = nin_block(width, width, 3, padding=1, **options)
             layers[f"pool{number}"] = nn.MaxPool2d(*POOL)
-            channels = out_channels
+            channels = width
         layers["dropout"] = nn.Dropout(dropout)
+        for number, width in enumerate(reduction, start=1):
+            layers[f"reduction{number}"] = nin_block(channels, width, 3, padding=1, **options)
+            channels = width
         if head == "gap":
             block = nin_block(channels, num_classes, 3, padding=1, **options)
             layers["block4"] = block if final_relu else block[:-1]
@@ -104,7 +131,11 @@ class NiN(nn.Sequential):
             layers["flatten"] = nn.Flatten()
         else:
             layers["flatten"] = nn.Flatten()
-            layers["fc"] = nn.Linear(channels * feature_size**2, num_classes)
+            features = channels * feature_size**2
+            for number in (1, 2) if head == "fc3" else ():
+                layers[f"fc{number}"] = nn.Sequential(nn.Linear(features, 4096), nn.ReLU(), nn.Dropout(dropout))
+                features = 4096
+            layers["fc"] = nn.Linear(features, num_classes)
         if batch_norm:
             layers = OrderedDict((name, _with_batch_norm(layer)) for name, layer in layers.items())
         super().__init__(layers)
@@ -128,12 +159,23 @@ class NiN(nn.Sequential):
                 f"x has shape {tuple(x.shape)}, but must be (batch, {self.in_channels}, height, width): "
                 f"this network has in_channels={self.in_channels}"
             )
-        if self.head == "fc" and tuple(x.shape[2:]) != (self.input_size, self.input_size):
+        if self.head != "gap" and tuple(x.shape[2:]) != (self.input_size, self.input_size):
             raise ValueError(
-                f"x is {x.shape[2]} × {x.shape[3]} pixels, but a network with head='fc' takes only the "
+                f"x is {x.shape[2]} × {x.shape[3]} pixels, but a network with head={self.head!r} takes only the "
                 f"input_size={self.input_size} that it was built for; head='gap' takes any"
             )
         last_feature_size(min(x.shape[2:]))
+
+
+def nin_family(name, **options):
+    """Return the member `name` of a family of NiN-like networks, "A" (smallest) to "E"; "C" is NiN itself.
+
+    Widths and depths are those of `FAMILY`, whose rule is VGG's: keep the stages, repeat blocks inside them. options:
+    other arguments of `NiN`. Raises ValueError for another name.
+    """
+    _check_choice("name", name, FAMILY)
+    widths, depths = FAMILY[name]
+    return NiN(widths=widths, depths=depths, **options)
 
 
 def feature_sizes(input_size):
@@ -173,6 +215,13 @@ def smallest_input_size(feature_size=1):
 def _check_choice(name, value, choices):
     if value not in choices:
         raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, choices))}")
+
+
+def _check_whole_numbers(name, values, count=None):
+    if not isinstance(values, (tuple, list)) or count not in (None, len(values)):
+        raise ValueError(f"{name}={values!r} must be a tuple of {'' if count is None else f'{count} '}whole numbers")
+    for number, value in enumerate(values):
+        check_whole_number(f"{name}[{number}]", value, 1)
 
 
 def _with_batch_norm(block):

@@ -42,6 +42,8 @@ PROFILES = {
     "quick": {"size": 112, "batch_size": 64, "num_steps": 1500},
     # one of the many runs of an experiment
     "reduced": {"size": 99, "batch_size": 32, "num_steps": 300, "num_points": 6, "test_limit": 2000},
+    # one of the fewer, longer runs behind the solutions; the last map is 3 × 3
+    "study": {"size": 131, "batch_size": 64, "num_steps": 300, "num_points": 6, "test_limit": 5000},
     "smoke": {"size": 67, "batch_size": 32, "num_steps": 80, "num_points": 4, "test_limit": 1000},
 }
 
