@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 from statistics import median
@@ -145,9 +145,24 @@ def summarise(result):
     return figures
 
 
-def best_recipe(name="search"):
-    """Return the settings of the trial of result `name` with the highest accuracy on held-out images."""
-    return max(load_result(name)["trials"], key=lambda trial: trial["validation_accuracy"])["settings"]
+def best_settings(name="search"):
+    """Return the settings of the trial of the recorded search `name` with the highest accuracy on held-out images."""
+    return max(load_result(name)["runs"], key=lambda run: run["validation_accuracy"])["settings"]
+
+
+def searched_config(profile, settings, **changes):
+    """Return the `TrainConfig` of a trial's settings, on as many images as `profile` has; pixels as in "alive".
+
+    settings: lr, batch_size, init, schedule, and optimizer: "sgd", "adamw", or "momentum", which is SGD with 0.9 of it.
+    Raises ValueError for a profile that counts epochs.
+    """
+    base = make_config(profile, "alive", **changes)
+    if base.num_steps is None:
+        raise ValueError(f"profile={profile!r} counts epochs; a search needs one that counts steps, such as 'reduced'")
+    if settings["optimizer"] == "momentum":
+        settings = {**settings, "optimizer": "sgd", "momentum": 0.9}
+    num_steps = base.num_steps * base.batch_size // settings["batch_size"]
+    return replace(base, recipe="search", num_steps=num_steps, **settings)
 
 
 def start_result(path, name, profile, device, precision):
@@ -177,9 +192,7 @@ def start_result(path, name, profile, device, precision):
 
 def _config(profile, case, seed, **changes):
     if "best_of" in case:
-        settings = best_recipe(case["best_of"])
-        images = make_config(profile).num_steps * make_config(profile).batch_size
-        return make_config(profile, seed=seed, **settings, num_steps=images // settings["batch_size"], **changes)
+        return searched_config(profile, best_settings(case["best_of"]), seed=seed, **changes)
     if "init" in case:
         changes["init"] = case["init"]
     return make_config(profile, case.get("recipe", "alive"), seed=seed, **changes)
