@@ -4,6 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+EXPERIMENTS = (
+    "recipes, cure or dead_classes (notebook 3); search, tuned, per_pixel, heads, resources, reduction or family (the "
+    "exercises)"
+)
+
 
 def main(arguments=None):
     """Run the command line; return 0, or 2 with one line on standard error for what it cannot use."""
@@ -36,7 +41,7 @@ def _parser():
     train.set_defaults(run=_train)
 
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
-    experiment.add_argument("name", help="one of experiments.EXPERIMENTS, such as recipes, or search")
+    experiment.add_argument("name", help=EXPERIMENTS)
     experiment.add_argument("--profile", default="reduced", help="how much each run trains (default: reduced)")
     experiment.add_argument("--seeds", type=int, default=20, help="runs per case (default: 20)")
     experiment.add_argument("--trials", type=int, default=60, help="of a search: recipes to try (default: 60)")
@@ -81,11 +86,13 @@ def _train(options):
 
 
 def _experiment(options):
-    from nin_helpers.experiments import run_experiment
+    from nin_helpers.experiments import run_experiment, run_resources
 
-    settings = {"jobs": options.jobs, "root": options.data, "out": Path(options.out)}
-    settings |= {"device": options.device, "precision": options.precision}
-    if options.name == "search":
+    places = {"out": Path(options.out), "device": options.device}
+    settings = {**places, "jobs": options.jobs, "root": options.data, "precision": options.precision}
+    if options.name == "resources":
+        run_resources(options.seeds, **places)
+    elif options.name == "search":
         from nin_helpers.search import run_search
 
         run_search(options.profile, options.trials, **settings)

@@ -1,10 +1,11 @@
 """Experiments over seeds, whose results the notebooks read, and the recorded results themselves."""
 
+import itertools
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
-from importlib import resources
+from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
@@ -12,9 +13,11 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from nin_helpers.classics import alexnet, lenet, vgg11
 from nin_helpers.datasets import load_data, prepare
 from nin_helpers.diagnostics import map_states, shift_accuracy
 from nin_helpers.nin import FAMILY, HEADS, NiN, nin_family, smallest_input_size
+from nin_helpers.resources import measured_memory
 from nin_helpers.shapes import check_whole_number
 from nin_helpers.training import (
     RECIPES,
@@ -48,7 +51,10 @@ EXPERIMENTS = {
     # what a dead class costs: k of the ten killed before the first step
     "dead_classes": [{"case": f"{k} dead", "recipe": "alive", "change": k} for k in (0, 2, 4, 6, 8)],
     # exercise 1: the recipes again, and the best that `search` found, with seeds that the search has not seen
-    "tuned": [*({"case": name, "recipe": name} for name in RECIPES), {"case": "best of the search", "best_of": "search"}],
+    "tuned": [
+        *({"case": name, "recipe": name} for name in RECIPES),
+        {"case": "best of the search", "best_of": "search"},
+    ],
     # exercises 2 and 3: how many per-pixel layers, and 3 × 3 in place of 1 × 1
     "per_pixel": [
         *({"case": f"{number} of 1 × 1", "model": {"num_pointwise": number}} for number in (0, 1, 2, 3)),
@@ -66,6 +72,8 @@ EXPERIMENTS = {
     # exercise 7: networks from small to large
     "family": [{"case": name, "family": name} for name in FAMILY],
 }
+# Exercise 5: whose memory is measured.
+NETWORKS = {"LeNet": lenet, "AlexNet": alexnet, "VGG-11": vgg11, "NiN": NiN}
 
 
 def run_experiment(
@@ -104,6 +112,28 @@ def run_experiment(
     return result
 
 
+def run_resources(repeats=3, *, out=Path("results"), device="cpu", batch_size=32):
+    """Measure the memory that training and prediction take for LeNet, AlexNet, VGG-11 and NiN: `out`/resources.json.
+
+    In FP32, at 224 pixels, one pass of `batch_size` images, without an optimizer, `repeats` times; see
+    `resources.measured_memory`, whose error it may raise. What the file has already is not measured again.
+    """
+    check_whole_number("repeats", repeats, 1)
+    check_whole_number("batch_size", batch_size, 1)
+    path = Path(out) / "resources.json"
+    result = start_result(path, "resources", f"batch of {batch_size}", device, "fp32")
+    result |= {"data": "random numbers", "threads": torch.get_num_threads()}
+    done = [(run["network"], run["pass"], run["repeat"]) for run in result["runs"]]
+    tasks = itertools.product(range(repeats), NETWORKS, ("training", "prediction"))
+    for repeat, network, kind in tqdm([task for task in tasks if (*task[1:], task[0]) not in done], "resources"):
+        with torch.device("meta"):
+            model = NETWORKS[network]()
+        found = measured_memory(model, (batch_size, 1, 224, 224), kind == "training", device)
+        result["runs"].append({"network": network, "pass": kind, "repeat": repeat, "bytes": found})
+        write_json(path, result)
+    return result
+
+
 def make_pool(jobs, root):
     """Return a pool of `jobs` processes, each with the data in memory and on one thread; see `_start_worker`."""
     context = multiprocessing.get_context("spawn")
@@ -113,7 +143,7 @@ def make_pool(jobs, root):
 def load_result(name):
     """Return the recorded result `name`, as a dictionary: from the checkout's results/, or as it was installed."""
     checkout = Path(__file__).parent.parent / "results" / f"{name}.json"
-    path = checkout if checkout.exists() else resources.files("nin_helpers") / "results" / f"{name}.json"
+    path = checkout if checkout.exists() else files("nin_helpers") / "results" / f"{name}.json"
     if not path.is_file():
         raise FileNotFoundError(f"there is no result {name!r}: {path} is missing")
     return json.loads(path.read_text(encoding="utf-8"))

@@ -1,13 +1,24 @@
 """What a model costs: parameters, multiply–accumulates, and the bytes that training and prediction must hold, in FP32.
 
-All figures come from a pass on the meta device, which computes nothing: they are what the mathematics needs, before a
-library's workspace. `input_shape` has the batch in front, as in `shapes.layer_table`.
+Three views of memory: what the mathematics needs (`training_memory`, `prediction_memory`), what PyTorch allocates for it
+(`allocated_memory`), both from a pass on the meta device, which computes nothing; and what a run really took
+(`measured_memory`). `input_shape` has the batch in front, as in `shapes.layer_table`.
 """
 
 import copy
+import ctypes
+import multiprocessing
+import re
+import sys
+import weakref
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from nin_helpers.shapes import layer_table
@@ -67,6 +78,104 @@ def prediction_memory(model, input_shape):
         if row.type not in ("Flatten", "Identity", "Dropout"):
             peak = max(peak, x + torch.Size(row.input_shape).numel() + torch.Size(row.output_shape).numel())
     return 4 * (count_parameters(model) + peak)
+
+
+def allocated_memory(model, input_shape, training=False):
+    """Return the most bytes that PyTorch's tensors hold at once in one pass: parameters, input and all that is made.
+
+    training: forward, cross-entropy and backward, so that the gradients of activations count too, in place of a forward
+    pass without gradients. Libraries below PyTorch (cuDNN, oneDNN) may take workspace on top.
+    """
+    model, x = _on_meta(model, input_shape)
+    with _Allocations() as allocations:
+        for tensor in (*model.parameters(), *model.buffers(), x):
+            allocations.add(tensor)
+        _one_pass(model, x, training)
+    return allocations.peak
+
+
+def measured_memory(model, input_shape, training=False, device="cpu"):
+    """Return the bytes by which the same pass raised the memory really in use, model and input included.
+
+    On the CPU the pass runs in a new process, after one with a batch of 1 that loads the libraries; the figure is the
+    rise of that process's peak. On CUDA it is the peak of PyTorch's allocator. ValueError: neither CUDA nor a CPU under Linux.
+    """
+    device, model = torch.device(device), copy.deepcopy(model).to("meta")
+    if device.type == "cuda":
+        return _measure_cuda(model, input_shape, training, device)
+    if device.type != "cpu" or not sys.platform.startswith("linux"):
+        raise ValueError(f"device={str(device)!r} on {sys.platform}: memory is measured on CUDA, and on Linux's CPUs")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measure_cpu, model, input_shape, training).result()
+
+
+class _Allocations(TorchDispatchMode):
+    """Follows each storage that an operation returns until it is freed: bytes now, and at the peak."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self.alive = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, torch.Tensor):
+                self.add(value)
+        return result
+
+    def add(self, tensor):
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.alive:
+            self.alive[key] = weakref.ref(storage, lambda _: self.drop(key, size))
+            self.now += size
+            self.peak = max(self.peak, self.now)
+
+    def drop(self, key, size):
+        self.now -= size
+        del self.alive[key]
+
+
+def _one_pass(model, x, training):
+    if training:
+        logits = model.train()(x)
+        labels = torch.zeros(len(logits), dtype=torch.int64, device=x.device)
+        F.cross_entropy(logits, labels).backward()
+    else:
+        with torch.no_grad():
+            model.eval()(x)
+
+
+def _measure_cuda(model, input_shape, training, device):
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    _run_fresh(model, input_shape, training, device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _measure_cpu(model, input_shape, training):
+    _run_fresh(model, (1, *input_shape[1:]), training)  # loads the libraries and their kernels
+    ctypes.CDLL(None).malloc_trim(0)  # what that has freed goes back, or it would hide what comes
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    before = _process_memory("VmRSS")
+    _run_fresh(model, input_shape, training)
+    return _process_memory("VmHWM") - before
+
+
+def _run_fresh(model, input_shape, training, device="cpu"):
+    """Give a copy of a model on the meta device memory and numbers, and run one pass."""
+    model = copy.deepcopy(model).to_empty(device=device)
+    for tensor in (*model.parameters(), *model.buffers()):
+        torch.nn.init.constant_(tensor, 0.01)  # memory is only taken when it is written
+    _one_pass(model, torch.randn(input_shape, device=device), training)
+
+
+def _process_memory(field):
+    """Return a field of /proc/self/status in bytes: VmRSS, in use now, or VmHWM, the most since the last reset."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE).group(1)) * 1024
 
 
 def _on_meta(model, input_shape):

@@ -23,9 +23,7 @@ CHOICES = {
 FIRST_SEED = 1000  # trial n trains with this seed plus n, so that no comparison afterwards has seen it
 
 
-def run_search(
-    profile="reduced", trials=60, *, jobs=1, root=None, out=Path("results"), device="cpu", precision="fp32"
-):
+def run_search(profile="reduced", trials=60, *, jobs=1, root=None, out=Path("results"), device="cpu", precision="fp32"):
     """Try `trials` recipes for NiN on Fashion-MNIST, chosen by Optuna, and write `out`/search.json.
 
     Each trial trains on as many images as `profile` and is judged by its accuracy on all held-out images; the test

@@ -23,14 +23,16 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Which modules of ours a module may import: every arrow of design, and no other.
 ARROWS = {
     "__init__": set(),
-    "__main__": {"datasets", "experiments", "nin", "training"},
+    "__main__": {"datasets", "experiments", "nin", "search", "training"},
+    "classics": {"nin", "shapes"},
     "datasets": set(),
     "diagnostics": set(),
     "exercises": {"datasets", "nin", "resources", "training"},
-    "experiments": {"datasets", "nin", "shapes", "training"},
+    "experiments": {"classics", "datasets", "diagnostics", "nin", "resources", "shapes", "training"},
     "nin": {"shapes"},
     "plots": set(),
     "resources": {"shapes"},
+    "search": {"datasets", "experiments", "shapes", "training"},
     "shapes": set(),
     "training": {"datasets", "diagnostics", "shapes"},
     "widgets": {"nin", "plots", "shapes"},
