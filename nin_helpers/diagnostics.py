@@ -1,4 +1,4 @@
-"""What a network does inside: why it does not learn, what its units pass on, where it looks, and what a shift changes."""
+"""What goes on in a network: why it does not learn, what its units pass on, where it looks, what a shift changes."""
 
 import itertools
 from dataclasses import dataclass
@@ -120,9 +120,9 @@ def map_states(model, x):
 def class_maps(model, x):
     """Return (maps, logits) of a NiN with global average pooling, dropout off: where each class finds its evidence.
 
-    x: (batch, channel, height, width) → maps (batch, classes, h, w), what block 4 puts out, and logits (batch, classes),
-    the mean of each map: a class activation map (Zhou et al., 2016, arXiv 1512.04150) that needs no computation of its
-    own. Raises ValueError for a model without a layer "gap", such as one with a fully connected head.
+    x: (batch, channel, height, width) → maps (batch, classes, h, w), what block 4 puts out, and logits
+    (batch, classes), the mean of each map: a class activation map (Zhou et al., 2016, arXiv 1512.04150) that needs no
+    computation of its own. Raises ValueError for a model without a layer "gap", such as one with a fully connected head.
     """
     if not hasattr(model, "gap"):
         raise ValueError('model has no layer "gap", so no map per class; a NiN with head="gap" has')
