@@ -122,7 +122,7 @@ def class_maps(model, x):
 
     x: (batch, channel, height, width) → maps (batch, classes, h, w), what block 4 puts out, and logits
     (batch, classes), the mean of each map: a class activation map (Zhou et al., 2016, arXiv 1512.04150) that needs no
-    computation of its own. Raises ValueError for a model without a layer "gap", such as one with a fully connected head.
+    computation of its own. Raises ValueError for a model without a layer "gap", as with a fully connected head.
     """
     if not hasattr(model, "gap"):
         raise ValueError('model has no layer "gap", so no map per class; a NiN with head="gap" has')

@@ -1,7 +1,7 @@
 """What a model costs: parameters, multiply–accumulates, and the bytes that training and prediction must hold, in FP32.
 
-Three views of memory: what the mathematics needs (`training_memory`, `prediction_memory`), what PyTorch allocates for it
-(`allocated_memory`), both from a pass on the meta device, which computes nothing; and what a run really took
+Three views of memory: what the mathematics needs (`training_memory`, `prediction_memory`), what PyTorch allocates for
+it (`allocated_memory`), both from a pass on the meta device, which computes nothing; and what a run really took
 (`measured_memory`). `input_shape` has the batch in front, as in `shapes.layer_table`.
 """
 
@@ -98,7 +98,8 @@ def measured_memory(model, input_shape, training=False, device="cpu"):
     """Return the bytes by which the same pass raised the memory really in use, model and input included.
 
     On the CPU the pass runs in a new process, after one with a batch of 1 that loads the libraries; the figure is the
-    rise of that process's peak. On CUDA it is the peak of PyTorch's allocator. ValueError: neither CUDA nor a CPU under Linux.
+    rise of that process's peak. On CUDA it is the peak of PyTorch's allocator. ValueError: neither CUDA nor a CPU under
+    Linux.
     """
     device, model = torch.device(device), copy.deepcopy(model).to("meta")
     if device.type == "cuda":
