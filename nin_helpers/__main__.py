@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 EXPERIMENTS = (
-    "recipes, cure or dead_classes (notebook 3); search, tuned, per_pixel, heads, resources, reduction or family (the "
-    "exercises)"
+    "recipes, cure, dead_classes (notebook 3); search, tuned, per_pixel, per_pixel_longer, heads, resources, "
+    "reduction, family, speed (the exercises)"
 )
 
 
@@ -43,7 +43,7 @@ def _parser():
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
     experiment.add_argument("name", help=EXPERIMENTS)
     experiment.add_argument("--profile", default="reduced", help="how much each run trains (default: reduced)")
-    experiment.add_argument("--seeds", type=int, default=20, help="runs per case (default: 20)")
+    experiment.add_argument("--seeds", type=int, default=20, help="runs per case, or repeats (default: 20)")
     experiment.add_argument("--trials", type=int, default=60, help="of a search: recipes to try (default: 60)")
     experiment.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
     experiment.add_argument("--precision", default="fp32", help="fp32 (default), bf16 or auto")
@@ -86,12 +86,14 @@ def _train(options):
 
 
 def _experiment(options):
-    from nin_helpers.experiments import run_experiment, run_resources
+    from nin_helpers.experiments import run_experiment, run_resources, run_speed
 
     places = {"out": Path(options.out), "device": options.device}
     settings = {**places, "jobs": options.jobs, "root": options.data, "precision": options.precision}
     if options.name == "resources":
         run_resources(options.seeds, **places)
+    elif options.name == "speed":
+        run_speed(options.seeds, options.profile, **places, precision=options.precision)
     elif options.name == "search":
         from nin_helpers.search import run_search
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import multiprocessing
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from importlib.resources import files
@@ -14,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from nin_helpers.classics import alexnet, lenet, vgg11
-from nin_helpers.datasets import load_data, prepare
+from nin_helpers.datasets import Split, load_data, prepare
 from nin_helpers.diagnostics import map_states, shift_accuracy
 from nin_helpers.nin import FAMILY, HEADS, NiN, nin_family, smallest_input_size
 from nin_helpers.resources import measured_memory
@@ -25,8 +26,10 @@ from nin_helpers.training import (
     environment,
     is_plateau,
     make_config,
+    make_optimizer,
     pick_device,
     train,
+    train_step,
     write_json,
 )
 
@@ -60,6 +63,8 @@ EXPERIMENTS = {
         *({"case": f"{number} of 1 × 1", "model": {"num_pointwise": number}} for number in (0, 1, 2, 3)),
         {"case": "2 of 3 × 3", "model": {"pointwise_kernel_size": 3}},
     ],
+    # exercise 2 again, for networks that train longer
+    "per_pixel_longer": [{"case": f"{number} of 1 × 1", "model": {"num_pointwise": number}} for number in (0, 2)],
     # exercise 4: the heads, on shifted pictures and on pictures of other sizes too
     "heads": [{"case": head, "model": {"head": head}, "measure": "shifts"} for head in HEADS],
     # exercise 6: from 384 channels to 10 in one step, or by way of a block of 96, with and without our start
@@ -72,6 +77,8 @@ EXPERIMENTS = {
     # exercise 7: networks from small to large
     "family": [{"case": name, "family": name} for name in FAMILY],
 }
+# Whose steps are timed.
+TIMED = ("per_pixel", "heads", "family")
 # Exercise 5: whose memory is measured.
 NETWORKS = {"LeNet": lenet, "AlexNet": alexnet, "VGG-11": vgg11, "NiN": NiN}
 
@@ -134,6 +141,35 @@ def run_resources(repeats=3, *, out=Path("results"), device="cpu", batch_size=32
     return result
 
 
+def run_speed(rounds=7, profile="study", *, out=Path("results"), device="cpu", precision="fp32"):
+    """Time a training step of each case of `TIMED`, in turns, `rounds` times: `out`/speed.json.
+
+    A turn is three steps on one batch of random pixels, after one that is not timed; all threads. It takes a minute or
+    two and is begun anew each time: what was measured at another time would not be in turns.
+    """
+    check_whole_number("rounds", rounds, 1)
+    config = make_config(profile, device=device, precision=precision)
+    device = pick_device(config.device)
+    images = torch.randint(256, (config.batch_size, 1, 28, 28), dtype=torch.uint8, device=device)
+    batch = Split(images, torch.randint(10, (config.batch_size,), device=device))
+    models = {}
+    for group in TIMED:
+        for case in EXPERIMENTS[group]:
+            model = build(case, config).to(device, memory_format=torch.channels_last)
+            models[f"{group}: {case['case']}"] = model, *make_optimizer(model, config, num_steps=1000)
+    result = {"experiment": "speed", "data": "random pixels", "profile": profile, "precision": precision}
+    result |= {**environment(device), "runs": []}
+    for turn, (case, parts) in tqdm(list(itertools.product(range(-1, rounds), models.items())), "speed"):
+        start = time.perf_counter()
+        for _ in range(3):
+            _, loss = train_step(parts[0], batch, *parts[1:], config, precision)
+        loss.item()  # waits for the device
+        if turn >= 0:
+            result["runs"].append({"case": case, "round": turn, "seconds": (time.perf_counter() - start) / 3})
+    write_json(Path(out) / "speed.json", result)
+    return result
+
+
 def make_pool(jobs, root):
     """Return a pool of `jobs` processes, each with the data in memory and on one thread; see `_start_worker`."""
     context = multiprocessing.get_context("spawn")
@@ -173,6 +209,36 @@ def summarise(result):
             "median_seconds": median(run["training_seconds"] for run in runs),
         }
     return figures
+
+
+def report(result, columns=None):
+    """Return `summarise(result)` as a table to print, below a line that says how it was measured.
+
+    columns: {title: {case: text}}, put before the accuracy: median, lowest and highest over the seeds.
+    """
+    config, figures = make_config(result["profile"]), summarise(result)
+    runs = {row["runs"] for row in figures.values()}
+    images = result["runs"][0]["test_images"]
+    budget = f"{config.num_steps} steps of {config.batch_size}" if config.num_steps else f"{config.num_epochs} epochs"
+    columns = dict(columns or {})
+    columns["stuck"] = {case: f"{row['stuck']} of {row['runs']}" for case, row in figures.items()}
+    columns["dead classes"] = {case: f"{row['dead_classes']} of {10 * row['runs']}" for case, row in figures.items()}
+    columns["accuracy: median (range)"] = {
+        case: f"{row['median_accuracy']:.3f} ({row['lowest']:.3f} – {row['highest']:.3f})"
+        for case, row in figures.items()
+    }
+    width = 2 + max(map(len, figures))
+    widths = {title: 3 + max(len(title), *map(len, cells.values())) for title, cells in columns.items()}
+    lines = [
+        f"{result['command']}",
+        f"{result['date']}, {result['device_name']}, torch {result['versions']['torch']}, "
+        f"{result.get('precision', 'fp32')}, seeds: {' or '.join(map(str, sorted(runs)))}",
+        f"Fashion-MNIST, {config.size} px, {budget}; accuracy on {images:,} test images",
+        "",
+        " " * width + "".join(f"{title:>{widths[title]}}" for title in columns),
+    ]
+    lines += [f"{case:<{width}}" + "".join(f"{columns[t][case]:>{widths[t]}}" for t in columns) for case in figures]
+    return "\n".join(lines)
 
 
 def best_settings(name="search"):

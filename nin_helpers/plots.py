@@ -171,6 +171,112 @@ def plot_layer_spread(spreads, title=""):
     return figure
 
 
+def plot_search(runs, title=""):
+    """Draw the trials of a search: held-out accuracy against learning rate, a panel per optimizer.
+
+    Colour and marker tell the initialisation, the size the batch. runs: [{"settings": {"lr", "optimizer", "init",
+    "batch_size", …}, "validation_accuracy": …}, …]
+    """
+    optimizers = sorted({run["settings"]["optimizer"] for run in runs})
+    starts = sorted({run["settings"]["init"] for run in runs})
+    figure, axes = plt.subplots(1, len(optimizers), figsize=(9.5, 3.6), sharey=True, squeeze=False)
+    for axis, optimizer in zip(axes.flat, optimizers):
+        for start, (colour, _, marker) in zip(starts, STYLES):
+            found = [run["settings"] | run for run in runs if run["settings"]["optimizer"] == optimizer]
+            found = [run for run in found if run["init"] == start]
+            axis.scatter(
+                [run["lr"] for run in found],
+                [run["validation_accuracy"] for run in found],
+                [8 * run["batch_size"] ** 0.6 for run in found],
+                color=colour, marker=marker, alpha=0.65, edgecolors="black", linewidths=0.4,
+            )  # fmt: skip
+        axis.set(xscale="log", xlabel="learning rate", title=optimizer, ylim=(0, 1))
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("accuracy on held-out images")
+    handles = [
+        plt.Line2D([], [], color=colour, marker=marker, linestyle="", label=start)
+        for start, (colour, _, marker) in zip(starts, STYLES)
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=len(starts), fontsize=8, frameon=False)
+    figure.suptitle(title)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    return figure
+
+
+def plot_curves(curves, xlabel, ylabel, title=""):
+    """Draw {name: {x: [a number for each seed]}}: a line through the medians, in a band from lowest to highest."""
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    for (name, points), (colour, line, marker) in zip(curves.items(), STYLES):
+        x = list(points)
+        axis.plot(x, [np.median(points[key]) for key in x], line, color=colour, marker=marker, ms=5, label=name)
+        axis.fill_between(x, *([side(points[key]) for key in x] for side in (min, max)), color=colour, alpha=0.18, lw=0)
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title, ylim=(0, 1))
+    axis.legend(fontsize=8)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
+def plot_tradeoff(points, xlabel, ylabel, title=""):
+    """Draw {name: (cost, [a number for each seed])}: the median of each, with a bar from lowest to highest."""
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    for name, (cost, values) in points.items():
+        middle = np.median(values)
+        axis.errorbar(
+            cost, middle, [[middle - min(values)], [max(values) - middle]],
+            fmt="o", color=BLUE, ecolor=GREY, capsize=4, ms=7,
+        )  # fmt: skip
+        axis.annotate(name, (cost, middle), xytext=(8, 6), textcoords="offset points", fontsize=10)
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.margins(0.12)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
+def plot_costs(costs, title=""):
+    """Draw networks by parameters and multiply–accumulates, on log scales, with the bytes of training as the area.
+
+    costs: {name: (parameters, multiply–accumulates, bytes)}.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4.2))
+    largest = max(memory for _, _, memory in costs.values())
+    for (name, (parameters, macs, memory)), (colour, _, _) in zip(costs.items(), STYLES):
+        axis.scatter(parameters, macs, 4000 * memory / largest, color=colour, alpha=0.4, edgecolors=colour)
+        axis.plot(parameters, macs, ".", color="black", ms=4)
+        text = f"{name}\n{memory / 2**20:,.0f} MiB"
+        axis.annotate(text, (parameters, macs), xytext=(0, -9), textcoords="offset points", ha="center", va="top")
+    axis.set(xscale="log", yscale="log", xlabel="parameters", ylabel="multiply–accumulates per image", title=title)
+    axis.margins(0.28)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
+def show_maps(images, maps, titles, heading="", columns=6):
+    """Draw images (count, height, width), each with its map (count, h, w) laid over it: bright is more evidence.
+
+    Each map is scaled to its own largest value and enlarged without blurring: one square is one of its pixels.
+    """
+    rows = math.ceil(len(images) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * 1.5, rows * 1.9 + 0.5), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, values, title in zip(axes.flat, images, maps, titles):
+        values = np.asarray(values)
+        extent = (0, image.shape[1], image.shape[0], 0)
+        axis.imshow(image, cmap="gray", extent=extent)
+        axis.imshow(values, cmap="viridis", alpha=0.5, extent=extent, vmin=0, vmax=max(values.max(), 1e-9))
+        axis.set_title(title, fontsize=8)
+    figure.suptitle(heading)
+    figure.tight_layout()
+    return figure
+
+
 def show(figure, alt):
     """Show `figure` in a notebook, once, with `alt` as its text for those who cannot see it."""
     from IPython.display import display
