@@ -49,6 +49,7 @@ format: setup ## format the code; how the notebooks' cells are laid out is their
 	$(BIN)/ruff format nin_helpers tests tools
 
 notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb (ONLY=03 for one)
+	@$(BIN)/python tools/exercises.py
 	@NIN_PROFILE=$${NIN_PROFILE:-quick} $(BIN)/python tools/chapter.py --in-place --only "$(ONLY)" \
 		--cell-timeout $(CELL_TIMEOUT)
 

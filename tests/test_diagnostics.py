@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nin_helpers.diagnostics import diagnose
+from nin_helpers.diagnostics import class_maps, diagnose, map_states, shift_accuracy
 from nin_helpers.nin import NiN
 
 
@@ -101,3 +101,164 @@ def test_it_prints_a_line_per_layer_and_the_sentence(batch):
     found = diagnose(network(), batch)
     lines = str(found).splitlines()
     assert len(lines) == len(found.layers) + 2 and lines[-1] == found.sentence
+
+
+# ---- what the maps behind each ReLU pass on
+
+
+def per_pixel(*weights, bias=0.0):
+    """Return a 1 × 1 convolution and a ReLU, one row of `weights` per channel that comes out."""
+    convolution = nn.Conv2d(len(weights[0]), len(weights), 1)
+    with torch.no_grad():
+        convolution.weight.copy_(torch.tensor(weights)[..., None, None])
+        convolution.bias.fill_(bias)
+    return [convolution, nn.ReLU()]
+
+
+def test_live_open_and_rank_of_maps_worked_out_by_hand():
+    x = torch.tensor([1.0, 2.0, -1.0, -3.0]).reshape(2, 1, 1, 2)
+    # x above 0 opens x and 2x, one direction; x below 0 opens −x, another; 0x opens nowhere
+    first = per_pixel([1.0], [2.0], [-1.0], [0.0])
+    both = per_pixel([1.0, 0.0, 1.0, 0.0], [3.0, 0.0, 3.0, 5.0])
+    dead = per_pixel([1.0, 1.0], [0.0, 1.0], [1.0, 0.0], bias=-100.0)
+    states = map_states(nn.Sequential(*first, *both, *dead), x)
+    assert [(s.name, s.channels, s.live, s.open, s.rank) for s in states] == [
+        ("1", 4, 3, 1.5, 2), ("3", 2, 2, 2.0, 1), ("5", 3, 0, 0.0, 0),
+    ]  # fmt: skip
+
+
+def test_a_direction_below_a_hundredth_of_the_largest_does_not_count():
+    for share, rank in ((0.009, 1), (0.011, 2)):
+        x = torch.diag(torch.tensor([1.0, share])).reshape(2, 2, 1, 1)
+        assert map_states(nn.Sequential(nn.ReLU()), x)[0].rank == rank
+
+
+def test_map_states_of_nin_are_one_per_relu_and_leave_it_as_it_was(batch):
+    model = network(batch_norm=True, num_pointwise=1).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    states = map_states(model, batch[0])
+    relus = [name for name, layer in model.named_modules() if isinstance(layer, nn.ReLU)]
+    assert [state.name for state in states] == relus
+    assert [state.channels for state in states] == [96, 96, 256, 256, 384, 384, 10, 10]
+    assert all(0 <= state.open <= state.live <= state.channels and state.rank <= state.live for state in states)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_relus_of_a_fully_connected_head_count_too(batch):
+    states = map_states(network(head="fc3"), batch[0])
+    assert [state.channels for state in states[-2:]] == [4096, 4096]
+    assert all(1 <= state.rank <= len(batch[0]) for state in states[-2:])
+
+
+# ---- where each class finds its evidence
+
+
+@pytest.mark.parametrize("size, height", [(67, 1), (131, 3)])
+@pytest.mark.parametrize("options", [{}, {"final_relu": False}, {"batch_norm": True, "reduction": (8,)}], ids=str)
+def test_the_mean_of_each_class_map_is_its_logit(size, height, options):
+    model, x = network(**options).eval(), torch.rand(3, 1, size, size)
+    maps, logits = class_maps(model, x)
+    assert maps.shape == (3, 10, height, height) and not maps.requires_grad
+    assert torch.equal(maps.mean(dim=(2, 3)), logits)
+    assert torch.equal(logits, model(x)) and logits.any()
+    assert torch.equal(maps, model[:-2](x))
+
+
+def test_class_maps_leave_the_model_as_it_was(batch):
+    model = network(batch_norm=True).train()
+    model.block1.eval()
+    modes = [module.training for module in model.modules()]
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    maps, _ = class_maps(model, batch[0])
+    assert torch.equal(maps, class_maps(model, batch[0])[0])  # no dropout
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("head", ["fc", "fc3"])
+def test_a_head_without_class_maps_is_refused(batch, head):
+    with pytest.raises(ValueError, match='^model has no layer "gap"'):
+        class_maps(network(head=head), batch[0])
+
+
+# ---- what a shift changes
+
+
+def reads_pixel(row, column, size=8):
+    """Return a network that answers 1 where one pixel of a picture of `size` pixels is above 0.5, else 0."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(size * size, 2))
+    with torch.no_grad():
+        model[1].weight.zero_()
+        model[1].weight[1, row * size + column] = 1.0
+        model[1].bias.copy_(torch.tensor([0.5, 0.0]))
+    return model
+
+
+@pytest.mark.parametrize("pixel", [(3, 5), (3, 1), (5, 3), (1, 3)], ids=["right", "left", "down", "up"])
+def test_each_of_the_four_directions_counts_a_quarter(pixel):
+    x = torch.zeros(1, 1, 8, 8)
+    x[0, 0, 3, 3] = 1.0
+    found = shift_accuracy(reads_pixel(*pixel), x, torch.tensor([1]), (0, 1, 2, 3))
+    assert found == {0: 0.0, 1: 0.0, 2: 0.25, 3: 0.0}
+
+
+def test_what_comes_in_is_the_fill_and_what_leaves_is_lost():
+    x, model = torch.zeros(1, 1, 8, 8), reads_pixel(0, 0)
+    # moved right or down, the corner is new; moved left or up, it shows an old pixel, 0
+    assert shift_accuracy(model, x, torch.tensor([1]), (0, 1), fill=1.0) == {0: 0.0, 1: 0.5}
+    x[0, 0, 0, 0] = 1.0  # gone, whichever way it moves
+    assert shift_accuracy(model, x, torch.tensor([1]), (0, 1)) == {0: 1.0, 1: 0.0}
+
+
+def test_shifts_of_more_than_100_images_are_those_by_hand():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2 * 9 * 12, 3))
+    x, labels = torch.rand(230, 2, 9, 12), torch.randint(3, (230,))
+
+    def moved(down, right):
+        canvas = torch.full((230, 2, 9 + 2 * 4, 12 + 2 * 4), 0.3)
+        canvas[:, :, 4 + down : 13 + down, 4 + right : 16 + right] = x
+        return canvas[:, :, 4:13, 4:16]
+
+    def share(*way):
+        with torch.no_grad():
+            return (model(moved(*way)).argmax(dim=1) == labels).float().mean().item()
+
+    found = shift_accuracy(model, x, labels, (0, 4), fill=0.3)
+    assert found[0] == pytest.approx(share(0, 0))
+    assert found[4] == pytest.approx(sum(share(*way) for way in ((4, 0), (-4, 0), (0, 4), (0, -4))) / 4)
+    assert found[0] != found[4]
+
+
+def test_global_average_pooling_does_not_see_a_shift_until_content_leaves_the_picture():
+    model = nn.Sequential(nn.Conv2d(1, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with torch.no_grad():  # class k wins where the content is k bright pixels: logits 2k·m − k²
+        model[0].weight.copy_(2.0 * torch.arange(10.0).reshape(10, 1, 1, 1) * 144)
+        model[0].bias.copy_(100.0 - torch.arange(10.0) ** 2)
+    x, labels = torch.zeros(10, 1, 12, 12), torch.arange(10)
+    for k in range(10):
+        x[k, 0, 4:7, 4:7] = (torch.arange(9) < k).reshape(3, 3)
+    found = shift_accuracy(model, x, labels, (0, 1, 4, 5, 11))
+    assert found[0] == found[1] == found[4] == 1.0
+    assert found[11] == 0.1  # all that is left is an empty picture, 0 bright pixels
+    assert 0.1 < found[5] < 1.0
+
+
+@pytest.mark.parametrize("bad", [-1, 8, 100])
+def test_a_shift_beyond_the_picture_is_refused_and_the_modes_are_put_back(bad):
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(8 * 9, 2)).train()
+    model[2].eval()
+    with pytest.raises(ValueError, match=rf"^shift={bad} must be at least 0 and less than the picture, 8$"):
+        shift_accuracy(model, torch.zeros(1, 1, 9, 8), torch.tensor([0]), (0, bad))
+    assert [module.training for module in model] == [True, True, False] and model.training
+
+
+def test_a_shift_is_measured_without_dropout_and_the_modes_are_put_back():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(64, 2)).train()
+    x = torch.randn(50, 1, 8, 8)
+    labels = model.eval()(x).argmax(dim=1)
+    model.train()
+    assert shift_accuracy(model, x, labels, (0,)) == {0: 1.0}
+    assert all(module.training for module in model.modules())

@@ -10,14 +10,18 @@ from torch import nn
 
 from nin_helpers.nin import (
     BLOCKS,
+    FAMILY,
+    HEADS,
     INITS,
     NiN,
     feature_sizes,
     initialise,
     last_feature_size,
     nin_block,
+    nin_family,
     smallest_input_size,
 )
+from nin_helpers.resources import count_macs
 from nin_helpers.shapes import conv_output_size
 
 
@@ -85,11 +89,20 @@ def test_the_state_holds_weight_before_bias_of_conv_and_1x1_and_1x1_per_block():
         ({"init": "alive"}, 1_992_166),
         ({"in_channels": 3}, 1_992_166 + 2 * 96 * 11 * 11),
         ({"batch_norm": True}, 1_992_166 + 2 * 3 * (96 + 256 + 384 + 10)),
+        ({"head": "fc3"}, 58_105_354),
+        # in place of a window of 384 × 3 × 3 per class: one per channel of the reduction, and its two 1 × 1 layers
+        (
+            {"reduction": (96,)},
+            1_992_166 - 10 * 384 * 9 + (96 * 384 * 9 + 96) + 2 * (96 * 96 + 96) + 10 * 96 * 9,
+        ),
+        ({"depths": (2, 1, 1)}, 1_992_166 + (96 * 96 * 9 + 96) + 2 * (96 * 96 + 96)),
     ],
     ids=str,
 )
 def test_parameter_counts_are_those_of_the_chapter(options, parameters):
-    assert count_parameters(NiN(**options)) == parameters
+    with torch.device("meta"):
+        model = NiN(**options)
+    assert count_parameters(model) == parameters
 
 
 def test_the_network_holds_plain_parts_only():
@@ -162,10 +175,129 @@ def test_the_fc_head_is_one_linear_layer_on_the_flattened_map():
     torch.testing.assert_close(model(x), F.linear(maps.flatten(1), model.fc.weight, model.fc.bias))
 
 
+def test_the_fc3_head_is_alexnets_three_layers_on_the_flattened_map():
+    model = NiN(head="fc3", init="kaiming", input_size=67).eval()
+    x = torch.rand(2, 1, 67, 67)
+    features = model[: list(dict(model.named_children())).index("flatten")](x).flatten(1)
+    first, second, last = (layer for layer in model.modules() if isinstance(layer, nn.Linear))
+    assert [(layer.in_features, layer.out_features) for layer in (first, second, last)] == [
+        (384, 4096), (4096, 4096), (4096, 10),
+    ]  # fmt: skip
+    hidden = F.relu(F.linear(features, first.weight, first.bias))
+    hidden = F.relu(F.linear(hidden, second.weight, second.bias))
+    torch.testing.assert_close(model(x), F.linear(hidden, last.weight, last.bias))
+
+
+def test_the_fc3_head_drops_out_behind_each_hidden_layer():
+    with torch.device("meta"):
+        model = NiN(head="fc3", dropout=0.3)
+    assert [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)] == [0.3] * 3
+
+
 @pytest.mark.parametrize("size", [98, 100, 224])
-def test_the_fc_head_refuses_another_size(size):
-    with pytest.raises(ValueError, match=rf"^x is {size} × {size} pixels.*head='fc'.*input_size=99"):
-        NiN(head="fc", input_size=99)(torch.zeros(1, 1, size, size))
+@pytest.mark.parametrize("head", ["fc", "fc3"])
+def test_an_fc_head_refuses_another_size(head, size):
+    with torch.device("meta"):
+        model = NiN(head=head, input_size=99)
+        assert model(torch.zeros(1, 1, 99, 99)).shape == (1, 10)
+        with pytest.raises(ValueError, match=rf"^x is {size} × {size} pixels.*head='{head}'.*input_size=99"):
+            model(torch.zeros(1, 1, size, size))
+
+
+# ---- stages: their width, their depth, and the reduction behind them
+
+
+def block_shapes(in_channels, out_channels, kernel_size):
+    weights = [(in_channels, kernel_size), (out_channels, 1), (out_channels, 1)]
+    return [shape for channels, k in weights for shape in ((out_channels, channels, k, k), (out_channels,))]
+
+
+def test_widths_depths_and_reduction_place_their_blocks():
+    model = NiN(widths=(2, 3, 4), depths=(1, 3, 2), reduction=(6, 5), init="alive")
+    assert list(dict(model.named_children())) == [
+        "block1", "pool1", "block2", "block2_2", "block2_3", "pool2", "block3", "block3_2", "pool3",
+        "dropout", "reduction1", "reduction2", "block4", "gap", "flatten",
+    ]  # fmt: skip
+    channels_and_kernel = [
+        (1, 2, 11), (2, 3, 5), (3, 3, 3), (3, 3, 3), (3, 4, 3), (4, 4, 3), (4, 6, 3), (6, 5, 3), (5, 10, 3),
+    ]  # fmt: skip
+    expected = [shape for block in channels_and_kernel for shape in block_shapes(*block)]
+    assert [tuple(tensor.shape) for tensor in model.state_dict().values()] == expected
+
+
+def test_only_the_pooling_ends_a_stage():
+    model = NiN(widths=(2, 3, 4), depths=(2, 3, 2), reduction=(6,))
+    heights, x = {}, torch.zeros(1, 1, 99, 99)
+    for name, layer in model.named_children():
+        x = layer(x)
+        heights[name] = x.shape[-1]
+    assert {name: heights[name] for name, _ in feature_sizes(99)} == dict(feature_sizes(99))
+    assert heights["block1_2"] == heights["block1"] and heights["block2_3"] == heights["block2"]
+    assert heights["reduction1"] == heights["block4"] == heights["pool3"]
+
+
+def test_lists_do_for_widths_depths_and_reduction():
+    shapes = [
+        [tensor.shape for tensor in NiN(**options).state_dict().values()]
+        for options in (
+            {"widths": (2, 3, 4), "depths": (1, 2, 1), "reduction": (5,)},
+            {"widths": [2, 3, 4], "depths": [1, 2, 1], "reduction": [5]},
+        )
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("head", ["fc", "fc3"])
+def test_a_reduction_needs_a_block_4_to_lead_to(head):
+    with pytest.raises(ValueError, match=rf"^reduction=\(96,\) needs head='gap': head='{head}'"):
+        NiN(head=head, reduction=(96,))
+
+
+@pytest.mark.parametrize("bad", [None, 96, "abc", (), (1, 1), (1, 1, 1, 1), (1, 0, 1), (1, 1, 1.0), (True, 1, 1)])
+@pytest.mark.parametrize("name", ["widths", "depths"])
+def test_widths_and_depths_are_three_whole_numbers(name, bad):
+    with pytest.raises(ValueError, match=rf"^{name}\b"):
+        NiN(**{name: bad})
+
+
+@pytest.mark.parametrize("bad", [None, 96, "96", (0,), (-1,), (96, 1.5), ("96",)])
+def test_a_reduction_is_of_whole_numbers(bad):
+    with pytest.raises(ValueError, match=r"^reduction\b"):
+        NiN(reduction=bad)
+
+
+# ---- the family
+
+
+def test_member_c_is_nin():
+    shapes = [
+        {name: tensor.shape for name, tensor in model.state_dict().items()} for model in (nin_family("C"), NiN())
+    ]
+    assert shapes[0] == shapes[1] and list(shapes[0]) == list(shapes[1])
+
+
+def test_the_family_grows_from_a_to_e():
+    with torch.device("meta"):
+        members = [nin_family(name) for name in "ABCDE"]
+    costs = [(count_parameters(model), count_macs(model, (1, 1, 224, 224))) for model in members]
+    assert list(FAMILY) == list("ABCDE")
+    for smaller, larger in itertools.pairwise(costs):
+        assert smaller[0] < larger[0] and smaller[1] < larger[1]
+    assert costs[2] == (1_992_166, 762_297_352)
+
+
+@pytest.mark.parametrize("size", [67, 224, 256])
+@pytest.mark.parametrize("name", FAMILY)
+def test_each_member_takes_other_sizes_and_options(name, size):
+    with torch.device("meta"):
+        assert nin_family(name)(torch.zeros(2, 1, size, size)).shape == (2, 10)
+        assert nin_family(name, num_classes=7, in_channels=3)(torch.zeros(1, 3, size, size)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("bad", ["F", "c", "", None, 3])
+def test_an_unknown_member_is_answered_with_the_known_ones(bad):
+    with pytest.raises(ValueError, match=rf"^name={bad!r} must be one of 'A', 'B', 'C', 'D', 'E'$"):
+        nin_family(bad)
 
 
 def test_the_last_relu_can_be_left_out(random_images):
@@ -346,7 +478,7 @@ def test_kaiming_weights_have_their_standard_deviation_and_no_bias():
 
 
 @pytest.mark.parametrize("init", INITS)
-@pytest.mark.parametrize("head", ["gap", "fc"])
+@pytest.mark.parametrize("head", HEADS)
 def test_initialise_returns_the_model_and_a_seed_repeats_it(init, head):
     models = []
     for _ in range(2):
@@ -378,12 +510,12 @@ def test_the_per_pixel_layers_of_the_alive_class_block_copy():
         torch.testing.assert_close(conv(maps), maps)
 
 
-def dead_classes_at_the_start(**options):
-    """Return for each of 20 seeds how many of the ten logits are 0 on all of eight random images."""
+def dead_classes_at_the_start(build=NiN, seeds=20, **options):
+    """Return for each of `seeds` seeds how many of the ten logits are 0 on all of eight random images."""
     dead = []
-    for seed in range(20):
+    for seed in range(seeds):
         torch.manual_seed(seed)
-        model = NiN(input_size=67, **options)  # in training mode, so that the batch is normalised by its own statistics
+        model = build(input_size=67, **options)  # in training mode, so that the batch is normalised by its own statistics
         with torch.no_grad():
             logits = model((torch.rand(8, 1, 67, 67) - 0.286) / 0.353)
         dead.append((logits == 0).all(dim=0).sum().item())
@@ -393,6 +525,15 @@ def dead_classes_at_the_start(**options):
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_alive_starts_with_no_dead_class_on_any_seed(batch_norm):
     assert dead_classes_at_the_start(init="alive", batch_norm=batch_norm) == [0] * 20
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_alive_starts_each_member_of_the_family_with_no_dead_class(name):
+    assert dead_classes_at_the_start(lambda **options: nin_family(name, **options), 5, init="alive") == [0] * 5
+
+
+def test_alive_starts_with_no_dead_class_behind_a_reduction():
+    assert dead_classes_at_the_start(seeds=5, init="alive", reduction=(96,)) == [0] * 5
 
 
 def test_xavier_starts_with_about_half_the_classes_dead():

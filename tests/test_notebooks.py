@@ -1,5 +1,6 @@
 """The notebooks' own rules; `pytest --nbval notebooks` then runs them and compares their outputs."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+
+from nin_helpers.exercises import CHECKS
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 NAMES = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
@@ -49,6 +52,10 @@ def code(notebook):
 
 def tags(cell):
     return cell.metadata.get("tags", [])
+
+
+def is_prose(cell):
+    return cell.cell_type == "markdown"
 
 
 def first_line(cell):
@@ -144,12 +151,12 @@ def test_opens_with_its_purpose_and_the_set_up(name, source):
 
 
 def test_every_picture_has_a_text(source):
-    texts = [cell.source for cell in source.cells if cell.cell_type == "markdown"]
+    texts = [cell.source for cell in source.cells if is_prose(cell)]
     assert not [text for text in texts if re.search(r"!\[\s*\]|<img(?![^>]*\balt=\"[^\"]+\")", text)]
 
 
 def test_links_to_files_lead_somewhere(source):
-    text = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
+    text = "\n".join(cell.source for cell in source.cells if is_prose(cell))
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     assert not [link for link in links if not (NOTEBOOKS / link).exists()]
 
@@ -175,3 +182,38 @@ def test_tags_are_known_and_skipping_is_complete(source):
 def test_no_cell_looks_for_the_package(source):
     code = "\n".join(cell.source for cell in source.cells if cell.cell_type == "code")
     assert not re.findall(r"sys\.path|os\.chdir|^%cd", code, re.MULTILINE)
+
+
+# exercises and solutions
+
+
+def test_exercises_and_solutions_come_from_one_source():
+    path = NOTEBOOKS.parent / "tools" / "exercises.py"
+    spec = importlib.util.spec_from_file_location("exercises_tool", path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    source = tool.SOURCE.read_text(encoding="utf-8")
+    assert {"exercise", "solution"} == set(tool.NOTEBOOKS)
+    for kind, target in tool.NOTEBOOKS.items():
+        assert target.read_text(encoding="utf-8") == tool.variant(source, kind), "run make notebooks"
+
+
+def compared_text(name):
+    """Return what the cells of a notebook print whose outputs nbval compares."""
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    compared = [cell for cell in cells if cell.cell_type == "code" and "nbval-ignore-output" not in tags(cell)]
+    return "".join(output.get("text", "") for cell in compared for output in cell.outputs)
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("04_exercises", "not attempted yet"), ("05_solutions", "right")])
+def test_each_check_says_what_it_should(name, verdict):
+    """The stubs are untouched, the solutions right; nbval runs them again and compares."""
+    lines = re.findall(r"^\d\.\w+: .*", compared_text(name), re.MULTILINE)
+    assert lines == [f"{check}: {verdict}" for check in CHECKS]
+
+
+def test_measured_numbers_in_the_text_of_the_solutions_are_those_of_the_files():
+    """A number with a decimal point is a measured one: some cell that nbval compares prints it, from results/."""
+    text = "\n".join(cell.source for cell in jupytext.read(NOTEBOOKS / "05_solutions.md").cells if is_prose(cell))
+    told = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", text)
+    assert set(told) <= set(re.findall(r"\d+\.\d+", compared_text("05_solutions")))

@@ -1,11 +1,20 @@
 """What a model costs, against figures worked out by hand and those of the chapter."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from nin_helpers.nin import NiN
-from nin_helpers.resources import count_macs, count_parameters, prediction_memory, training_memory
+from nin_helpers.resources import (
+    allocated_memory,
+    count_macs,
+    count_parameters,
+    measured_memory,
+    prediction_memory,
+    training_memory,
+)
 
 MIB = 2**20
 
@@ -54,7 +63,81 @@ def test_a_small_model_by_hand():
 def test_the_model_is_left_as_it_was():
     model = convolution().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    for function in (count_macs, training_memory, prediction_memory):
+    for function in (count_macs, training_memory, prediction_memory, allocated_memory):
         function(model, (1, 2, 8, 8))
     assert model.training and next(model.parameters()).device.type == "cpu"
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+# ---- what PyTorch allocates
+
+
+@pytest.mark.parametrize("batch_size", [1, 128])
+def test_prediction_allocates_what_the_mathematics_needs(batch_size):
+    with torch.device("meta"):
+        model = NiN()
+    shape = (batch_size, 1, 224, 224)
+    assert allocated_memory(model, shape) == prediction_memory(model, shape)
+
+
+def test_training_allocates_a_little_more_than_the_backward_pass_waits_for():
+    with torch.device("meta"):
+        model = NiN()
+    shape = (32, 1, 224, 224)
+    assert 0.97 < allocated_memory(model, shape, training=True) / training_memory(model, shape) < 1.10
+
+
+def test_allocations_of_small_models_by_hand():
+    linear = nn.Linear(3, 2)
+    assert allocated_memory(linear, (5, 3)) == 4 * (3 * 2 + 2 + 5 * 3 + 5 * 2)
+    weights, image, middle = 3 * 2 * 3 * 3 + 3, 5 * 2 * 8 * 8, 5 * 3 * 6 * 6
+    assert allocated_memory(convolution(), (5, 2, 8, 8)) == 4 * (weights + image + 2 * middle)
+
+
+def test_what_was_freed_is_not_counted_again():
+    """Ten layers in a row hold two maps beside the input, not eleven."""
+    layers = [nn.ReLU() for _ in range(10)]
+    assert allocated_memory(nn.Sequential(*layers), (100,)) == 4 * 3 * 100
+
+
+def test_a_result_in_place_or_of_another_shape_takes_no_memory():
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Unflatten(1, (2, 6)))
+    assert allocated_memory(model, (5, 3, 4)) == 4 * 5 * 3 * 4
+
+
+def test_buffers_count_and_training_adds_a_gradient_per_weight():
+    norm = nn.BatchNorm1d(6)
+    assert allocated_memory(norm, (5, 6)) == 4 * (2 * 6 + 2 * 6 + 2 * 5 * 6) + 8  # and a counter, int64
+    linear = nn.Linear(1000, 1000)
+    weights = 1000 * 1000 + 1000
+    assert allocated_memory(linear, (1, 1000), training=True) == pytest.approx(2 * 4 * weights, rel=0.02)
+
+
+# ---- what a run really takes
+
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, which only Linux has")
+
+
+@on_linux
+@pytest.mark.parametrize("training", [False, True], ids=["prediction", "training"])
+def test_a_run_takes_its_weights_and_input_and_not_three_times_as_much(training):
+    model, shape = nn.Linear(2048, 4096), (64, 2048)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = measured_memory(model.train(), shape, training)
+    held = 4 * ((2 if training else 1) * count_parameters(model) + 64 * 2048)
+    assert held <= found < 3 * held
+    assert model.training and next(model.parameters()).device.type == "cpu"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_device_whose_memory_cannot_be_measured_is_refused():
+    with pytest.raises(ValueError, match=r"^device='mps' on .*: memory is measured on CUDA, and on Linux's CPUs$"):
+        measured_memory(nn.Linear(2, 2), (1, 2), device="mps")
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_a_cpu_elsewhere_than_under_linux_is_refused(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(ValueError, match=rf"^device='cpu' on {platform}: "):
+        measured_memory(nn.Linear(2, 2), (1, 2))

@@ -53,8 +53,8 @@ def read_repository():
 
 
 def targets():
-    """Return what carries the address: the README, and each notebook as .md and .ipynb."""
-    return [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.*"))]
+    """Return what carries the address: the README, each notebook as .md and .ipynb, and the source of two of them."""
+    return [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.*")), ROOT / "tools" / "exercises.md"]
 
 
 def stamp(path, repository):
