@@ -13,11 +13,12 @@ EXPERIMENTS = (
 def main(arguments=None):
     """Run the command line; return 0, or 2 with one line on standard error for what it cannot use."""
     options = _parser().parse_args(arguments)
+    from nin_helpers.checkpoints import CheckpointError
     from nin_helpers.datasets import DataError
 
     try:
         options.run(options)
-    except (ValueError, DataError, OSError) as error:
+    except (ValueError, DataError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -38,6 +39,7 @@ def _parser():
     train.add_argument("--dataset", default="auto", help="auto (default), fashion_mnist or digits")
     train.add_argument("--data", help="folder that holds FashionMNIST/raw (default: NIN_DATA, else the cache folder)")
     train.add_argument("--out", default="runs/train", help="folder for history.json and the weights, or a .json file")
+    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint of a run that was stopped")
     train.set_defaults(run=_train)
 
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
@@ -55,9 +57,12 @@ def _parser():
 
 
 def _train(options):
+    import shutil
+
     import torch
     from safetensors.torch import save
 
+    from nin_helpers.checkpoints import find_checkpoints
     from nin_helpers.datasets import load_data
     from nin_helpers.nin import NiN
     from nin_helpers.training import check_writable, make_config, train, write_json, write_whole
@@ -70,14 +75,21 @@ def _train(options):
     out = Path(options.out)
     path = out if out.suffix == ".json" else out / "history.json"
     check_writable(path)
+    checkpoints = path.with_name("checkpoints" if path.name == "history.json" else f"{path.stem}.checkpoints")
+    found = find_checkpoints(checkpoints)
+    if found and not options.resume:
+        step = int(found[-1].name)
+        raise ValueError(f"{checkpoints} holds a run that was stopped after step {step}: add --resume, or delete it")
     data = load_data(options.dataset, options.data)
     print(data)
     torch.manual_seed(config.seed)
     model = NiN(num_classes=len(data.classes), init=config.init, input_size=config.size)
-    history = train(model, data, config)
+    history = train(model, data, config, checkpoints=checkpoints)
     write_json(path, history)
     weights = path.with_name("weights.safetensors" if path.name == "history.json" else f"{path.stem}.safetensors")
     write_whole(weights, save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
+    if not history["interrupted"]:
+        shutil.rmtree(checkpoints, ignore_errors=True)  # what they were for is done
     print(
         f"{data.title}: test accuracy {history['test_accuracy']:.4f} over {history['test_images']:,} images, after "
         f"{history['training_seconds']:.0f} s of training on {history['device']} in {history['precision']}; "

@@ -1,6 +1,7 @@
 """Recipes, profiles and the training loop."""
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -18,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from nin_helpers.checkpoints import find_checkpoints, load_checkpoint, save_checkpoint
 from nin_helpers.datasets import prepare
 from nin_helpers.diagnostics import diagnose
 from nin_helpers.shapes import check_whole_number
@@ -168,12 +170,14 @@ def pick_precision(name, device):
     return "bf16" if has_bf16 else "fp32"
 
 
-def train(model, data, config, on_point=None):
+def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_minutes=10):
     """Train `model` in place on `data.train` and return the history, a dictionary that JSON can hold.
 
     model: takes (batch, channel, config.size, config.size) and returns logits (batch, classes).
     data: an `ImageData`. config: a `TrainConfig`.
     on_point: called with the history whenever it has a new point (a live plot); None shows a progress bar.
+    checkpoints: a folder; every epoch and every `checkpoint_minutes` a checkpoint goes there, and a run that finds one
+    there goes on from it, on a CPU to the same bits as if it had never stopped. CheckpointError: not to be used.
 
     The stop button (KeyboardInterrupt) ends the training: the model keeps what it has learned and is still tested. A
     loss that stays within 1 % of ln(classes) raises a `StuckWarning`, once; one that is no longer finite ends it.
@@ -190,9 +194,11 @@ def train(model, data, config, on_point=None):
     optimizer, schedule = make_optimizer(model, config, num_steps)
     history = new_history(data, config, device, precision, num_steps)
     meter = Meter(model, data, config, precision, history)
-    batches = shuffled_batches(len(data.train), config.batch_size, num_steps, config.seed)
+    keeper = Keeper(checkpoints, checkpoint_minutes, model, optimizer, schedule, meter)
+    done = keeper.resume()
+    batches = itertools.islice(shuffled_batches(len(data.train), config.batch_size, num_steps, config.seed), done, None)
     try:
-        for step, index in enumerate(progress_bar(batches, num_steps, hidden=on_point is not None), 1):
+        for step, index in enumerate(progress_bar(batches, num_steps, done, hidden=on_point is not None), done + 1):
             batch = data.train[index.to(device)]
             logits, loss = train_step(model, batch, optimizer, schedule, config, precision)
             meter.add(logits, loss, batch.labels)
@@ -203,6 +209,7 @@ def train(model, data, config, on_point=None):
                 if not math.isfinite(history["points"][-1]["train_loss"]):
                     warnings.warn(f"the loss is not finite at step {step}: stopped; try a smaller lr", stacklevel=2)
                     break
+            keeper.after(step)
     except KeyboardInterrupt:
         history["interrupted"] = True
     history.update(evaluate(model, data, config, precision))
@@ -252,9 +259,10 @@ def shuffled_batches(count, batch_size, num_steps, seed):
             yield index
 
 
-def progress_bar(batches, num_steps, hidden=False):
+def progress_bar(batches, num_steps, done=0, hidden=False):
     """Return `batches`, counted by a bar on standard error: at most a line in ten seconds where it is no terminal."""
-    return tqdm(batches, "train", num_steps, disable=hidden, mininterval=0.2 if sys.stderr.isatty() else 10)
+    interval = 0.2 if sys.stderr.isatty() else 10
+    return tqdm(batches, "train", num_steps, initial=done, disable=hidden, mininterval=interval)
 
 
 def autocast(device, precision):
@@ -304,6 +312,7 @@ def evaluate(model, data, config, precision="fp32"):
 class Meter:
     """Sums up the steps on the device, and turns them into the history's points: one synchronisation a point."""
 
+    KEPT = ("stuck_since_step", "training_seconds", "points")  # of the history, by a checkpoint
     PATIENCE = 50  # steps on the plateau before it is worth a warning
 
     def __init__(self, model, data, config, precision, history):
@@ -335,6 +344,18 @@ class Meter:
         self._look_for_plateau(point)
         self.sums, self.start = self._zeros, time.perf_counter()
 
+    def state_dict(self):
+        """Return what a checkpoint needs of it, and of the history."""
+        history = {key: self.history[key] for key in self.KEPT}
+        elapsed = time.perf_counter() - self.start
+        return {"sums": self.sums, "free_since": self.free_since, "elapsed": elapsed, "history": history}
+
+    def load_state_dict(self, state):
+        """Go on from a checkpoint; the history goes on too, but names the device and versions of now."""
+        self.sums, self.free_since = state["sums"].to(self.sums.device), state["free_since"]
+        self.start = time.perf_counter() - state["elapsed"]
+        self.history.update(state["history"])
+
     def _look_for_plateau(self, point):
         if not is_plateau(point["train_loss"], self.num_classes):
             self.free_since = point["step"]
@@ -350,6 +371,48 @@ class Meter:
                 StuckWarning,
                 stacklevel=4,
             )
+
+
+class Keeper:
+    """Writes the checkpoints of a run, and brings a new run to where the last one is; does nothing without a folder."""
+
+    def __init__(self, folder, minutes, model, optimizer, schedule, meter):
+        self.folder, self.seconds = folder, 60 * minutes
+        self.model, self.optimizer, self.schedule, self.meter = model, optimizer, schedule, meter
+        history = meter.history
+        self.run = {key: history[key] for key in ("data", "train_images", "config", "precision", "num_steps")}
+        self.epoch = math.ceil(history["train_images"] / history["config"]["batch_size"])  # in steps
+        self.device, self.written = meter.sums.device, time.monotonic()
+
+    def resume(self):
+        """Go to where the newest checkpoint is and return its step; 0 without one."""
+        found = find_checkpoints(self.folder) if self.folder else []
+        if not found:
+            return 0
+        step, state = load_checkpoint(found[-1], self.model, self.run)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.meter.load_state_dict(state["meter"])
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_random"], self.device)
+        return step
+
+    def after(self, step):
+        """Write a checkpoint if an epoch or the run ends with `step`, or the minutes are over."""
+        ends = step % self.epoch == 0 or step == self.run["num_steps"]
+        if not self.folder or not (ends or time.monotonic() - self.written > self.seconds):
+            return
+        state = {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "meter": self.meter.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            state["cuda_random"] = torch.cuda.get_rng_state(self.device)
+        save_checkpoint(self.folder, step, self.model, state, self.run)
+        self.written = time.monotonic()
 
 
 def new_history(data, config, device, precision, num_steps):

@@ -1,0 +1,107 @@
+"""Checkpoints of a training run: whole or not at all, verified before they are used, and exact to the bit on a CPU.
+
+A checkpoint is a folder STEP with three files: weights.safetensors; state.pt, what else the next step depends on
+(optimizer, schedule, random numbers, the history so far), of plain values and tensors only; and manifest.json, with the
+checksums of both and what the run is. It is written beside its place and then renamed: a kill leaves none or all of it.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+
+KEPT = 2  # the newest and the one before it
+FILES = ("weights.safetensors", "state.pt")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is damaged, or of another run; the message says which, why, and what to do."""
+
+
+def save_checkpoint(folder, step, model, state, run):
+    """Write the checkpoint `folder`/STEP and remove all but the newest `KEPT`. Return its path.
+
+    state: a dictionary of plain values and tensors. run: what a run must agree in to go on from here, for JSON.
+    """
+    folder = Path(folder)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    contents = dict(zip(FILES, (save(weights), buffer.getvalue())))
+    manifest = {"step": step, "run": run, "sha256": {name: _sum(content) for name, content in contents.items()}}
+    contents["manifest.json"] = (json.dumps(manifest, indent=1) + "\n").encode()
+    path, part = folder / f"{step:09d}", folder / f"{step:09d}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, content in contents.items():
+        with open(part / name, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    if path.exists():  # of this very step, from before the run went back
+        shutil.rmtree(path)
+    part.rename(path)
+    for old in find_checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return path
+
+
+def find_checkpoints(folder):
+    """Return the paths of the checkpoints in `folder`, oldest first; what a kill left half written is not one."""
+    folder = Path(folder)
+    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir() and path.name.isdigit())
+
+
+def load_checkpoint(path, model, run):
+    """Load the weights of the checkpoint `path` into `model` and return (step, state).
+
+    Raises CheckpointError, before anything is changed, for a file that is missing or not what was written, for a run
+    that differs from `run`, and for weights that do not fit, naming them.
+    """
+    path = Path(path)
+    manifest, contents = _read(path)
+    differing = [key for key in run if manifest["run"].get(key) != run[key]]
+    if differing:
+        was = ", ".join(f"{key}={manifest['run'].get(key)!r}, not {run[key]!r}" for key in differing)
+        raise CheckpointError(f"{path} is of another run: {was}; name another folder")
+    weights = load(contents["weights.safetensors"])
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    wrong = {name for name in shapes.keys() | weights.keys() if name not in shapes or name not in weights}
+    wrong |= {name for name in shapes.keys() & weights.keys() if shapes[name] != tuple(weights[name].shape)}
+    if wrong:
+        raise CheckpointError(f"{path} is of another network: {', '.join(sorted(wrong))} differ; name another folder")
+    try:
+        state = torch.load(io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is not ours: state.pt holds more than plain values and tensors") from error
+    model.load_state_dict(weights)
+    return manifest["step"], state
+
+
+def _read(path):
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        contents = {name: (path / name).read_bytes() for name in FILES}
+        sums = manifest["sha256"]
+        manifest["step"], manifest["run"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}){_advice(path)}") from error
+    for name, content in contents.items():
+        if _sum(content) != sums.get(name):
+            raise CheckpointError(f"{path} is damaged ({name} is not what was written){_advice(path)}")
+    return manifest, contents
+
+
+def _advice(path):
+    earlier = [other for other in find_checkpoints(path.parent) if other.name < path.name]
+    return f"; delete it to go on from {earlier[-1]}" if earlier else "; delete it to begin anew"
+
+
+def _sum(content):
+    return hashlib.sha256(content).hexdigest()

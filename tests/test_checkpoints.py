@@ -1,0 +1,182 @@
+"""Checkpoints: a run that was killed goes on to the same bits, and what is damaged or foreign is refused."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nin_helpers.checkpoints import FILES, CheckpointError, find_checkpoints, load_checkpoint, save_checkpoint
+from nin_helpers.nin import NiN
+from nin_helpers.training import make_config, train
+
+RUN = {"data": "digits", "num_steps": 6}
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def small(digits):
+    """The digits with 24 training images, so that an epoch of batches of 8 is three steps."""
+    return replace(digits, train=digits.train[:24], validation=digits.validation[:8], test=digits.test[:8])
+
+
+def run(data, folder=None, kill_at=None, **changes):
+    """Train a small network for 7 steps of 8, and return its weights and the history; die at point `kill_at`."""
+    config = make_config("smoke", batch_size=8, num_steps=7, num_points=7, device="cpu", precision="fp32", **changes)
+
+    def on_point(history):
+        if kill_at == len(history["points"]):
+            raise Killed
+
+    torch.manual_seed(config.seed)
+    model = NiN(init="alive", input_size=67)
+    history = train(model, data, config, on_point, checkpoints=folder)
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}, history
+
+
+def timeless(history):
+    times = ("training_seconds", "images_per_second")
+    points = [{key: value for key, value in point.items() if key not in times} for point in history["points"]]
+    return {key: value for key, value in history.items() if key not in times} | {"points": points}
+
+
+@pytest.mark.parametrize("kill_at", [4, 6])
+def test_a_killed_run_goes_on_to_the_same_bits(small, tmp_path, kill_at):
+    expected, history = run(small)
+    with pytest.raises(Killed):
+        run(small, tmp_path, kill_at)
+    assert [int(path.name) for path in find_checkpoints(tmp_path)] == [3]
+    weights, resumed = run(small, tmp_path)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert timeless(resumed) == timeless(history)
+
+
+def test_a_run_that_is_done_is_not_repeated_and_two_checkpoints_stay(small, tmp_path):
+    weights, history = run(small, tmp_path)
+    assert [int(path.name) for path in find_checkpoints(tmp_path)] == [6, 7]
+    again, same = run(small, tmp_path, kill_at=1)
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+    assert timeless(same) == timeless(history)
+
+
+def test_checkpoints_come_by_the_clock_too(small, tmp_path, monkeypatch):
+    steps = []
+    monkeypatch.setattr("nin_helpers.training.save_checkpoint", lambda folder, step, *rest: steps.append(step))
+    config = make_config("smoke", batch_size=8, num_steps=4, num_points=1, device="cpu", precision="fp32")
+    train(NiN(input_size=67), small, config, lambda history: None, checkpoints=tmp_path, checkpoint_minutes=0)
+    assert steps == [1, 2, 3, 4]
+
+
+def test_another_recipe_is_refused_and_nothing_changes(small, tmp_path):
+    run(small, tmp_path)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    with pytest.raises(CheckpointError, match=r"is of another run: config=.*'lr': 0.001.*not .*'lr': 0.01"):
+        run(small, tmp_path, lr=0.01)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+# ---- files
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Two checkpoints of a linear layer."""
+    torch.manual_seed(0)
+    for step in (3, 6):
+        save_checkpoint(tmp_path, step, torch.nn.Linear(2, 3), {"a": torch.arange(3), "b": "c"}, RUN)
+    return tmp_path
+
+
+def test_what_was_saved_is_loaded(saved):
+    model = torch.nn.Linear(2, 3)
+    step, state = load_checkpoint(find_checkpoints(saved)[-1], model, RUN)
+    assert step == 6 and state["b"] == "c" and state["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+def test_damage_is_refused_the_model_and_the_previous_one_stay(saved, name, damage):
+    earlier, newest = find_checkpoints(saved)
+    content = bytearray((newest / name).read_bytes())
+    if damage == "bit":
+        content[len(content) // 2] ^= 0x80
+    (newest / name).write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    if damage == "gone":
+        (newest / name).unlink()
+    model = torch.nn.Linear(2, 3)
+    before = model.weight.clone()
+    with pytest.raises(CheckpointError, match=rf"^{newest} is damaged .*delete it to go on from {earlier}"):
+        load_checkpoint(newest, model, RUN)
+    assert torch.equal(model.weight, before)
+    assert load_checkpoint(earlier, model, RUN)[0] == 3
+
+
+@pytest.mark.parametrize("other", [torch.nn.Linear(2, 4), torch.nn.Linear(2, 3, bias=False)])
+def test_another_network_is_refused_by_name(saved, other):
+    with pytest.raises(CheckpointError, match=r"is of another network: .*(weight|bias)"):
+        load_checkpoint(find_checkpoints(saved)[-1], other, RUN)
+
+
+def test_a_state_that_could_run_code_is_refused(saved):
+    path = find_checkpoints(saved)[-1]
+    torch.save(print, path / "state.pt")
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["sha256"]["state.pt"] = hashlib.sha256((path / "state.pt").read_bytes()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"is not ours: state\.pt"):
+        load_checkpoint(path, torch.nn.Linear(2, 3), RUN)
+
+
+def test_what_a_kill_left_half_written_is_no_checkpoint(saved):
+    (saved / "000000009.part").mkdir()
+    assert [path.name for path in find_checkpoints(saved)] == ["000000003", "000000006"]
+    save_checkpoint(saved, 9, torch.nn.Linear(2, 3), {}, RUN)
+    assert [path.name for path in find_checkpoints(saved)] == ["000000006", "000000009"]
+    assert not list(saved.glob("*.part"))
+
+
+# ---- SIGKILL
+
+SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+from nin_helpers.datasets import load_data
+from nin_helpers.nin import NiN
+from nin_helpers.training import make_config, train
+config = make_config("smoke", batch_size=8, num_steps=40, num_points=40, test_limit=8, validation_limit=8,
+                     device="cpu", precision="fp32")
+torch.manual_seed(0)
+model = NiN(init="alive", input_size=67)
+train(model, load_data("digits"), config, lambda history: print(len(history["points"]), flush=True),
+      checkpoints=sys.argv[1], checkpoint_minutes=0)
+torch.save(model.state_dict(), sys.argv[2])
+"""
+KILLS = int(os.environ.get("NIN_KILLS", "2"))  # NIN_KILLS=20 for a thorough test
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
+    command = [sys.executable, "-c", SCRIPT]
+    subprocess.run([*command, tmp_path / "whole", tmp_path / "whole.pt"], check=True, stdout=subprocess.DEVNULL)
+    random = torch.Generator().manual_seed(int(time.time()))
+    points = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen([*command, tmp_path / "killed", tmp_path / "killed.pt"], stdout=subprocess.PIPE)
+        for _ in range(3):  # get somewhere first
+            points += bool(process.stdout.readline())
+        time.sleep(torch.rand(1, generator=random).item() * 0.3)
+        process.kill()
+        process.communicate()
+    assert points > 0 and find_checkpoints(tmp_path / "killed")
+    subprocess.run([*command, tmp_path / "killed", tmp_path / "killed.pt"], check=True, stdout=subprocess.DEVNULL)
+    whole, killed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
+    assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
