@@ -45,7 +45,7 @@ def _parser():
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
     experiment.add_argument("name", help=EXPERIMENTS)
     experiment.add_argument("--profile", default="reduced", help="how much each run trains (default: reduced)")
-    experiment.add_argument("--seeds", type=int, default=20, help="runs per case, or repeats (default: 20)")
+    experiment.add_argument("--seeds", type=int, help="runs per case (default: 20); of resources and speed: repeats")
     experiment.add_argument("--trials", type=int, default=60, help="of a search: recipes to try (default: 60)")
     experiment.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
     experiment.add_argument("--precision", default="fp32", help="fp32 (default), bf16 or auto")
@@ -100,18 +100,19 @@ def _train(options):
 def _experiment(options):
     from nin_helpers.experiments import run_experiment, run_resources, run_speed
 
+    seeds = () if options.seeds is None else (options.seeds,)
     places = {"out": Path(options.out), "device": options.device}
     settings = {**places, "jobs": options.jobs, "root": options.data, "precision": options.precision}
     if options.name == "resources":
-        run_resources(options.seeds, **places)
+        run_resources(*seeds, **places)
     elif options.name == "speed":
-        run_speed(options.seeds, options.profile, **places, precision=options.precision)
+        run_speed(*seeds, **places, profile=options.profile, precision=options.precision)
     elif options.name == "search":
         from nin_helpers.search import run_search
 
         run_search(options.profile, options.trials, **settings)
     else:
-        run_experiment(options.name, options.profile, options.seeds, **settings)
+        run_experiment(options.name, options.profile, *seeds, **settings)
 
 
 if __name__ == "__main__":

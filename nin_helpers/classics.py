@@ -13,7 +13,9 @@ def lenet(num_classes=10, input_size=224):
     Source: LeCun et al. (1998), with the 28-pixel padding of Dive into Deep Learning, section 7.6.
     """
     size = input_size // 2  # the first convolution keeps the size, the pooling halves it
-    size = conv_output_size(size, 5) // 2
+    size = conv_output_size(size, 5) // 2 if size >= 6 else 0
+    if size == 0:
+        raise ValueError(f"input_size={input_size} is too small: the smallest that works is 12")
     return nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2, 2),
         nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.AvgPool2d(2, 2),

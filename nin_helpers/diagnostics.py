@@ -142,16 +142,21 @@ def shift_accuracy(model, x, labels, shifts, fill=0.0):
     """Return {shift: accuracy, 0 to 1} of `model` on images moved by each number of pixels, dropout off.
 
     x: (batch, channel, height, width). Each shift is measured to the left, right, up and down, and the four accuracies
-    averaged; what leaves the picture is lost, and `fill` comes in. Raises ValueError for a shift below 0 or as large as
-    the picture.
+    averaged; what leaves the picture is lost, and `fill` comes in. Raises ValueError without images, and for a shift
+    that is no whole number, below 0 or as large as the picture.
     """
+    if len(x) == 0:
+        raise ValueError("x has no images; an accuracy needs at least one")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     found = {}
     try:
         for shift in shifts:
-            if not 0 <= shift < min(x.shape[2:]):
-                raise ValueError(f"shift={shift} must be at least 0 and less than the picture, {min(x.shape[2:])}")
+            if not isinstance(shift, int) or not 0 <= shift < min(x.shape[2:]):
+                size = min(x.shape[2:])
+                raise ValueError(
+                    f"shift={shift!r} must be a whole number of at least 0 and less than the picture, {size}"
+                )
             ways = ((shift, 0), (-shift, 0), (0, shift), (0, -shift)) if shift else ((0, 0),)
             right = 0
             for way, (part, truth) in itertools.product(ways, zip(x.split(100), labels.split(100))):

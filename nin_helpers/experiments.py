@@ -28,6 +28,7 @@ from nin_helpers.training import (
     make_config,
     make_optimizer,
     pick_device,
+    pick_precision,
     train,
     train_step,
     write_json,
@@ -94,11 +95,12 @@ def run_experiment(
     precision.
     """
     if name not in EXPERIMENTS:
-        raise ValueError(f"name={name!r} is unknown; there are {', '.join(EXPERIMENTS)}")
+        others = "search, resources, speed"
+        raise ValueError(f"name={name!r} is unknown; there are {', '.join(EXPERIMENTS)}, and {others}")
     check_whole_number("seeds", seeds, 1)
     check_whole_number("jobs", jobs, 1)
     tasks = [
-        {**case, "seed": seed, "config": _config(profile, case, seed, device=device, precision=precision)}
+        {**case, "seed": seed, "config": _config(profile, case, seed, out, device=device, precision=precision)}
         for seed in range(seeds)
         for case in EXPERIMENTS[name]
     ]
@@ -176,13 +178,15 @@ def make_pool(jobs, root):
     return ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=(root,))
 
 
-def load_result(name):
-    """Return the recorded result `name`, as a dictionary: from the checkout's results/, or as it was installed."""
-    checkout = Path(__file__).parent.parent / "results" / f"{name}.json"
-    path = checkout if checkout.exists() else files("nin_helpers") / "results" / f"{name}.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no result {name!r}: {path} is missing")
-    return json.loads(path.read_text(encoding="utf-8"))
+def load_result(name, folder=None):
+    """Return the result `name`, a dictionary: from `folder`, the checkout's results/, or the installed ones."""
+    places = [Path(folder)] if folder else []
+    places += [Path(__file__).parent.parent / "results", files("nin_helpers") / "results"]
+    for place in places:
+        path = place / f"{name}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise FileNotFoundError(f"there is no result {name!r}: {path} is missing")
 
 
 def summarise(result):
@@ -212,17 +216,21 @@ def summarise(result):
 
 
 def report(result, columns=None):
-    """Return `summarise(result)` as a table to print, below a line that says how it was measured.
+    """Return `summarise(result)` as a table to print, below lines that say how it was measured.
 
-    columns: {title: {case: text}}, put before the accuracy: median, lowest and highest over the seeds.
+    columns: {title: {case: text}}, put before the accuracy: median, lowest and highest over the seeds. How many runs
+    got stuck and how many classes died has columns only where any did.
     """
     config, figures = make_config(result["profile"]), summarise(result)
     runs = {row["runs"] for row in figures.values()}
     images = result["runs"][0]["test_images"]
     budget = f"{config.num_steps} steps of {config.batch_size}" if config.num_steps else f"{config.num_epochs} epochs"
     columns = dict(columns or {})
-    columns["stuck"] = {case: f"{row['stuck']} of {row['runs']}" for case, row in figures.items()}
-    columns["dead classes"] = {case: f"{row['dead_classes']} of {10 * row['runs']}" for case, row in figures.items()}
+    failed = any(row["stuck"] or row["dead_classes"] for row in figures.values())
+    if failed:
+        columns["stuck"] = {case: f"{row['stuck']} of {row['runs']}" for case, row in figures.items()}
+        dead = {case: f"{row['dead_classes']} of {10 * row['runs']}" for case, row in figures.items()}
+        columns["dead classes"] = dead
     columns["accuracy: median (range)"] = {
         case: f"{row['median_accuracy']:.3f} ({row['lowest']:.3f} – {row['highest']:.3f})"
         for case, row in figures.items()
@@ -233,7 +241,8 @@ def report(result, columns=None):
         f"{result['command']}",
         f"{result['date']}, {result['device_name']}, torch {result['versions']['torch']}, "
         f"{result.get('precision', 'fp32')}, seeds: {' or '.join(map(str, sorted(runs)))}",
-        f"Fashion-MNIST, {config.size} px, {budget}; accuracy on {images:,} test images",
+        f"Fashion-MNIST, {config.size} px, {budget}; accuracy on {images:,} test images"
+        + ("" if failed else "; no run got stuck, no class died"),
         "",
         " " * width + "".join(f"{title:>{widths[title]}}" for title in columns),
     ]
@@ -241,9 +250,9 @@ def report(result, columns=None):
     return "\n".join(lines)
 
 
-def best_settings(name="search"):
-    """Return the settings of the trial of the recorded search `name` with the highest accuracy on held-out images."""
-    return max(load_result(name)["runs"], key=lambda run: run["validation_accuracy"])["settings"]
+def best_settings(name="search", folder=None):
+    """Return the settings of the trial of the search `name` with the best held-out accuracy; see `load_result`."""
+    return max(load_result(name, folder)["runs"], key=lambda run: run["validation_accuracy"])["settings"]
 
 
 def searched_config(profile, settings, **changes):
@@ -263,32 +272,31 @@ def searched_config(profile, settings, **changes):
 
 def start_result(path, name, profile, device, precision):
     """Return the result in the file `path` to go on with, or a new one without runs; ValueError: not to be used."""
-    settings = {"profile": profile, "precision": precision}
+    device = pick_device(device)
+    settings = {"experiment": name, "profile": profile, "precision": pick_precision(precision, device)}
     if path.exists():
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            found = {"precision": "fp32", **result}  # what the first files of ours leave out
+            result["runs"]
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} is damaged ({error}); name another out, or delete it") from error
-        found = {"profile": result.get("profile"), "precision": result.get("precision", "fp32")}
-        for key in settings:
-            if found[key] != settings[key]:
-                raise ValueError(f"{path} holds runs of {key}={found[key]!r}, not {settings[key]!r}; name another out")
-        if result["device"] != pick_device(device).type:
-            raise ValueError(f"{path} holds runs of device={result['device']!r}, not {device!r}; name another out")
+        for key, value in {**settings, "device": device.type}.items():
+            if found.get(key) != value:
+                raise ValueError(f"{path} holds runs of {key}={found.get(key)!r}, not {value!r}; name another out")
         return result
     return {
-        "experiment": name,
         "data": "fashion_mnist",
         **settings,
-        **environment(pick_device(device)),
+        **environment(device),
         "threads": 1,  # of each run, see `_start_worker`
         "runs": [],
     }
 
 
-def _config(profile, case, seed, **changes):
+def _config(profile, case, seed, out=None, **changes):
     if "best_of" in case:
-        return searched_config(profile, best_settings(case["best_of"]), seed=seed, **changes)
+        return searched_config(profile, best_settings(case["best_of"], out), seed=seed, **changes)
     if "init" in case:
         changes["init"] = case["init"]
     return make_config(profile, case.get("recipe", "alive"), seed=seed, **changes)
@@ -329,13 +337,14 @@ def _measure_shifts(model, config, precision):
     fill = (0 - config.mean) / config.std
     with autocast(split.images.device, precision):
         x = prepare(split.images, config.size, config.mean, config.std)
-        found = {"shifts": shift_accuracy(model, x, split.labels, SHIFTS, fill)}
+        shifts = shift_accuracy(model, x, split.labels, SHIFTS, fill)
+        found = {"shifts": {str(shift): accuracy for shift, accuracy in shifts.items()}}  # as JSON has them
         if model.head == "gap":
             found["sizes"] = {}
             for size in range(config.size - 64, config.size + 97, 32):
                 if size >= smallest_input_size():
                     x = prepare(split.images, size, config.mean, config.std)
-                    found["sizes"][size] = shift_accuracy(model, x, split.labels, (0,))[0]
+                    found["sizes"][str(size)] = shift_accuracy(model, x, split.labels, (0,))[0]
     return found
 
 

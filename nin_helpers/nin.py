@@ -173,7 +173,7 @@ def nin_family(name, **options):
     Widths and depths are those of `FAMILY`, whose rule is VGG's: keep the stages, repeat blocks inside them. options:
     other arguments of `NiN`. Raises ValueError for another name.
     """
-    _check_choice("name", name, FAMILY)
+    _check_choice("name", name, tuple(FAMILY))
     widths, depths = FAMILY[name]
     return NiN(widths=widths, depths=depths, **options)
 

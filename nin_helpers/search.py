@@ -39,16 +39,17 @@ def run_search(profile="reduced", trials=60, *, jobs=1, root=None, out=Path("res
     study = make_study(result["runs"])
     pool = experiments.make_pool(jobs, root)
     judged = {"num_points": 1, "validation_limit": None, "device": device, "precision": precision}
-    waiting, number = {}, len(result["runs"])
-    bar = tqdm(total=trials, initial=number, desc="search")
+    done = {run["seed"] for run in result["runs"]}
+    seeds = [seed for seed in range(FIRST_SEED, FIRST_SEED + trials) if seed not in done]
+    waiting = {}
+    bar = tqdm(total=trials, initial=len(done), desc="search")
     try:
-        while waiting or number < trials:
-            while number < trials and len(waiting) < jobs:
+        while waiting or seeds:
+            while seeds and len(waiting) < jobs:
                 trial = study.ask()
                 settings = suggest(trial)
-                config = experiments.searched_config(profile, settings, seed=FIRST_SEED + number, **judged)
+                config = experiments.searched_config(profile, settings, seed=seeds.pop(0), **judged)
                 waiting[pool.submit(_run, config)] = trial, settings
-                number += 1
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 trial, settings = waiting.pop(future)
                 run = {"settings": settings, **future.result()}

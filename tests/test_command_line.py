@@ -3,14 +3,17 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_model
 
 from nin_helpers import __main__ as command_line
 from nin_helpers.datasets import FILES
+from nin_helpers.experiments import EXPERIMENTS
 from nin_helpers.nin import NiN
 from nin_helpers.training import PROFILES, TrainConfig, evaluate
 
@@ -190,29 +193,66 @@ def test_a_bad_experiment_is_one_line(capsys, tmp_path, arguments, message):
     assert line.startswith(f"error: {message}")
 
 
-def test_experiment_passes_its_options_on(monkeypatch, tmp_path):
+def calls_of(monkeypatch, name):
+    """Put a list of (arguments, options) in the place of a function, and return it."""
     calls = []
-    monkeypatch.setattr(
-        "nin_helpers.experiments.run_experiment", lambda *args, **options: calls.append((args, options))
-    )
-    command = [
-        "experiment",
-        "recipes",
-        "--profile",
-        "smoke",
-        "--seeds",
-        "3",
-        "--jobs",
-        "2",
-        "--data",
-        "d",
-        "--out",
-        "o",
-    ]
-    assert command_line.main(command) == 0
-    ((arguments, options),) = calls
-    assert arguments == ("recipes", "smoke", 3)
-    assert (options["jobs"], options["root"], str(options["out"])) == (2, "d", "o")
+    monkeypatch.setattr(name, lambda *arguments, **options: calls.append((arguments, options)))
+    return calls
+
+
+OPTIONS = {
+    "--profile": "smoke", "--seeds": "3", "--trials": "5", "--jobs": "2", "--data": "d", "--out": "o",
+    "--device": "cuda", "--precision": "bf16",
+}  # fmt: skip
+PLACES = {"out": Path("o"), "device": "cuda"}
+SETTINGS = {**PLACES, "jobs": 2, "root": "d", "precision": "bf16"}
+
+
+@pytest.mark.parametrize(
+    "name, function, arguments, options",
+    [
+        ("recipes", "experiments.run_experiment", ("recipes", "smoke", 3), SETTINGS),
+        ("heads", "experiments.run_experiment", ("heads", "smoke", 3), SETTINGS),
+        ("search", "search.run_search", ("smoke", 5), SETTINGS),
+        ("resources", "experiments.run_resources", (3,), PLACES),
+        ("speed", "experiments.run_speed", (3,), {**PLACES, "profile": "smoke", "precision": "bf16"}),
+    ],
+)
+def test_experiment_passes_its_options_on(monkeypatch, name, function, arguments, options):
+    calls = {
+        each: calls_of(monkeypatch, f"nin_helpers.{each}")
+        for each in (
+            "experiments.run_experiment",
+            "experiments.run_resources",
+            "experiments.run_speed",
+            "search.run_search",
+        )
+    }
+    assert command_line.main(["experiment", name, *(word for option in OPTIONS.items() for word in option)]) == 0
+    assert calls.pop(function) == [(arguments, options)]
+    assert not any(calls.values())
+
+
+@pytest.mark.parametrize(
+    "name, function, arguments",
+    [
+        ("cure", "experiments.run_experiment", ("cure", "reduced")),
+        ("search", "search.run_search", ("reduced", 60)),
+    ],
+)
+def test_an_experiment_runs_on_the_cpu_in_fp32_unless_told_otherwise(monkeypatch, name, function, arguments):
+    calls = calls_of(monkeypatch, f"nin_helpers.{function}")
+    assert command_line.main(["experiment", name]) == 0
+    options = {"out": Path("results"), "device": "cpu", "jobs": 1, "root": None, "precision": "fp32"}
+    assert calls == [(arguments, options)]
+
+
+def test_the_help_names_every_experiment(capsys):
+    with pytest.raises(SystemExit) as caught:
+        command_line.main(["experiment", "--help"])
+    assert caught.value.code == 0
+    help_of_name = capsys.readouterr().out.partition("options:")[0].partition("positional arguments:")[2]
+    assert {*EXPERIMENTS, "search", "resources"} <= set(re.findall(r"\w+", help_of_name))
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train", "--batch-size", "many"]], ids=str)

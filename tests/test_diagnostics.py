@@ -180,7 +180,7 @@ def test_class_maps_leave_the_model_as_it_was(batch):
 
 @pytest.mark.parametrize("head", ["fc", "fc3"])
 def test_a_head_without_class_maps_is_refused(batch, head):
-    with pytest.raises(ValueError, match='^model has no layer "gap"'):
+    with pytest.raises(ValueError, match=r'^model has no layer "gap"'):
         class_maps(network(head=head), batch[0])
 
 

@@ -5,22 +5,33 @@ Each run here is two steps on the digits, in this process: a patch of a test doe
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from nin_helpers import experiments
-from nin_helpers.datasets import DataError
-from nin_helpers.experiments import EXPERIMENTS, load_result, run_experiment, summarise
-from nin_helpers.nin import NiN
-from nin_helpers.training import PROFILES, make_config
+from nin_helpers.datasets import DataError, prepare
+from nin_helpers.diagnostics import map_states, shift_accuracy
+from nin_helpers.experiments import (
+    EXPERIMENTS,
+    best_settings,
+    load_result,
+    run_experiment,
+    run_resources,
+    searched_config,
+    summarise,
+)
+from nin_helpers.nin import NiN, nin_family
+from nin_helpers.training import PROFILES, evaluate, make_config
 
 RUN_KEYS = {
     "case", "seed", "train_loss", "warned", "dead_classes", "test_accuracy", "test_images", "training_seconds",
 }  # fmt: skip
 CASES = [
-    {"case": "a", "recipe": "alive"},
+    {"case": "a"},  # "alive", where no recipe is named
     {"case": "b", "recipe": "sgd_xavier", "model": {"batch_norm": True}},
 ]
 TINY = {"size": 67, "batch_size": 4, "num_steps": 2, "num_points": 1, "test_limit": 8, "validation_limit": 4}
@@ -63,12 +74,8 @@ def test_each_case_is_run_with_each_seed_and_the_file_holds_the_result(runs, tmp
 
 def test_a_result_says_how_it_was_made_and_each_run_what_came_out(runs, tmp_path):
     result = run_experiment("tiny", seeds=1, out=tmp_path)
-    assert (result["experiment"], result["profile"], result["device"], result["threads"]) == (
-        "tiny",
-        "reduced",
-        "cpu",
-        1,
-    )
+    told = ("experiment", "profile", "precision", "device", "threads")
+    assert [result[key] for key in told] == ["tiny", "reduced", "fp32", "cpu", 1]
     assert result["versions"]["torch"] == torch.__version__
     for run in result["runs"]:
         assert run.keys() == RUN_KEYS
@@ -183,16 +190,293 @@ def test_without_fashion_mnist_there_is_no_experiment_and_no_file(runs, monkeypa
     assert runs == [] and not (tmp_path / "results").exists()
 
 
+# ---- device and precision
+
+
+def change_file(path, **changes):
+    """Write `changes` into the file `path` of results, None taking a key out, and return what it then holds."""
+    result = {key: value for key, value in {**json.loads(path.read_text()), **changes}.items() if value is not None}
+    path.write_text(json.dumps(result))
+    return path.read_bytes()
+
+
+def test_device_and_precision_reach_the_training_and_the_file(runs, monkeypatch, tmp_path):
+    configs, counting_train = [], experiments.train
+
+    def spying_train(model, data, config, **options):
+        configs.append(config)
+        return counting_train(model, data, config, **options)
+
+    monkeypatch.setattr(experiments, "train", spying_train)
+    result = run_experiment("tiny", seeds=1, out=tmp_path, device="cpu", precision="bf16")
+    assert [(config.device, config.precision) for config in configs] == [("cpu", "bf16")] * 2
+    assert (result["device"], result["precision"]) == ("cpu", "bf16")
+
+
+@pytest.mark.parametrize("recorded", ["fp32", None], ids=["written", "from before it was written"])
+def test_a_file_of_another_precision_is_refused_and_stays(runs, tmp_path, recorded):
+    run_experiment("tiny", seeds=1, out=tmp_path)
+    before = change_file(tmp_path / "tiny.json", precision=recorded)
+    runs.clear()
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/tiny.json holds runs of precision='fp32', not 'bf16'"):
+        run_experiment("tiny", seeds=2, out=tmp_path, precision="bf16")
+    assert runs == [] and (tmp_path / "tiny.json").read_bytes() == before
+    run_experiment("tiny", seeds=2, out=tmp_path)
+    assert runs == ALL_OF_TWO_SEEDS[2:]
+
+
+def test_a_file_of_another_device_is_refused_and_stays(runs, tmp_path):
+    run_experiment("tiny", seeds=1, out=tmp_path)
+    before = change_file(tmp_path / "tiny.json", device="cuda")
+    runs.clear()
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/tiny.json holds runs of device='cuda', not 'cpu'"):
+        run_experiment("tiny", seeds=2, out=tmp_path)
+    assert runs == [] and (tmp_path / "tiny.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", [{"precision": "fp16"}, {"device": "cuda:97"}], ids=str)
+def test_a_precision_or_device_that_there_is_not_is_named(runs, tmp_path, bad):
+    ((name, value),) = bad.items()
+    with pytest.raises(ValueError, match=rf"^{name}='{value}' "):
+        run_experiment("tiny", out=tmp_path, **bad)
+    assert runs == [] and list(tmp_path.iterdir()) == []
+
+
+# ---- what each experiment builds
+
+FOUND = {"lr": 0.01, "batch_size": 16, "init": "kaiming", "optimizer": "momentum", "schedule": "constant"}
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_each_experiment_can_be_built(name):
+def test_each_experiment_can_be_built(monkeypatch, name):
     """Names of cases are told apart by, and each has a configuration and a network."""
+    monkeypatch.setattr(experiments, "best_settings", lambda name, folder: FOUND)
     names = [case["case"] for case in EXPERIMENTS[name]]
     assert len(set(names)) == len(names)
     for case in EXPERIMENTS[name]:
         config = experiments._config("reduced", case, seed=3)
-        model = NiN(init=config.init, input_size=config.size, **case.get("model", {}))
-        experiments._change_start(model.block4, case.get("change"))
-        assert (config.recipe, config.seed, config.init) == (case["recipe"], 3, case.get("init", config.init))
+        model = experiments.build(case, config)
+        experiments._change_start(model, case.get("change"))
+        recipe, init = ("search", FOUND["init"]) if "best_of" in case else (case.get("recipe", "alive"), config.init)
+        assert (config.recipe, config.seed, config.init) == (recipe, 3, case.get("init", init))
+        assert model.input_size == config.size
+        assert case.get("measure") in (None, *experiments.MEASURES)
+
+
+@pytest.mark.parametrize("case", EXPERIMENTS["family"], ids=lambda case: case["case"])
+def test_a_case_with_a_family_is_that_member_with_the_start_of_the_recipe(case):
+    config = make_config("reduced", "alive")
+    torch.manual_seed(0)
+    ours = experiments.build(case, config).state_dict()
+    torch.manual_seed(0)
+    member = nin_family(case["family"], init="alive").state_dict()
+    assert ours.keys() == member.keys() and all(torch.equal(ours[name], member[name]) for name in ours)
+
+
+def test_the_options_of_a_case_come_before_those_of_its_configuration():
+    model = experiments.build({"model": {"num_pointwise": 0, "input_size": 131}}, make_config("reduced", "alive"))
+    assert model.input_size == 131 and not any(isinstance(layer, nn.Conv2d) for layer in model.block1[1:])
+
+
+# ---- the settings that a search found
+
+
+def settings(**changes):
+    return {**FOUND, **changes}
+
+
+def test_momentum_is_sgd_with_nine_tenths_of_it():
+    config = searched_config("reduced", settings(optimizer="momentum"), seed=7)
+    assert (config.optimizer, config.momentum, config.seed) == ("sgd", 0.9, 7)
+    assert (config.lr, config.init, config.schedule, config.recipe) == (0.01, "kaiming", "constant", "search")
+    alive = make_config("reduced", "alive")
+    assert (config.size, config.mean, config.std) == (alive.size, alive.mean, alive.std)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_other_optimizers_have_no_momentum(optimizer):
+    config = searched_config("reduced", settings(optimizer=optimizer))
+    assert (config.optimizer, config.momentum) == (optimizer, 0.0)
+
+
+@pytest.mark.parametrize("profile", ["reduced", "study", "quick", "smoke"])
+def test_each_batch_size_sees_as_many_images(profile):
+    base = make_config(profile)
+    for batch_size in (16, 32, 64, 128):
+        config = searched_config(profile, settings(batch_size=batch_size))
+        assert config.batch_size == batch_size
+        assert config.num_steps * batch_size == base.num_steps * base.batch_size
+
+
+def test_the_settings_are_not_changed():
+    found = settings(optimizer="momentum")
+    searched_config("reduced", found)
+    assert found == FOUND
+
+
+def test_a_profile_that_counts_epochs_is_refused_for_a_search():
+    with pytest.raises(ValueError, match=r"^profile='full' counts epochs.*'reduced'$"):
+        searched_config("full", FOUND)
+
+
+def test_the_best_settings_are_those_of_the_highest_accuracy_on_held_out_images(monkeypatch):
+    scores = {0.1: 0.5, 0.2: 0.9, 0.3: 0.7}
+    trials = [{"settings": {"lr": lr}, "validation_accuracy": score} for lr, score in scores.items()]
+    monkeypatch.setattr(experiments, "load_result", lambda name, folder: {"mine": {"runs": trials}}[name])
+    assert best_settings("mine") == {"lr": 0.2}
+
+
+def test_a_case_can_take_what_a_search_found(monkeypatch, runs, tmp_path):
+    monkeypatch.setattr(experiments, "best_settings", lambda name, folder: {"mine": settings(batch_size=8)}[name])
+    monkeypatch.setitem(EXPERIMENTS, "tiny", [{"case": "best", "best_of": "mine"}])
+    result = run_experiment("tiny", seeds=2, out=tmp_path)
+    assert runs == [("search", 0), ("search", 1)]
+    assert [run["case"] for run in result["runs"]] == ["best", "best"]
+
+
+# ---- what is measured of a trained network
+
+
+@pytest.fixture
+def few(monkeypatch, digits):
+    """Make eight digits the test images of the experiments."""
+    data = replace(digits, test=digits.test[:8])
+    monkeypatch.setattr(experiments, "DATA", data, raising=False)
+    return data
+
+
+def reduced_network(**options):
+    config = make_config("reduced", "alive", size=67, precision="fp32", device="cpu")
+    return NiN(init="alive", input_size=67, **options).eval(), config
+
+
+def test_shifts_are_measured_on_the_prepared_test_images_with_black_coming_in(monkeypatch, few):
+    fills = []
+
+    def spying(model, x, labels, shifts, fill=0.0):
+        fills.append(fill)
+        return shift_accuracy(model, x, labels, shifts, fill)
+
+    monkeypatch.setattr(experiments, "shift_accuracy", spying)
+    model, config = reduced_network()
+    found = experiments._measure_shifts(model, config, "fp32")
+    x = prepare(few.test.images, 67, config.mean, config.std)
+    black = prepare(torch.zeros_like(few.test.images[:1]), 67, config.mean, config.std)
+    expected = shift_accuracy(model, x, few.test.labels, experiments.SHIFTS, black[0, 0, 0, 0].item())
+    assert found["shifts"] == {str(shift): share for shift, share in expected.items()}
+    assert fills[0] == pytest.approx(black[0, 0, 0, 0].item())
+    assert found["shifts"]["0"] == evaluate(model, few, config)["test_accuracy"]
+    assert all(0 <= share <= 1 for share in found["shifts"].values())
+
+
+def test_other_sizes_are_measured_where_the_head_takes_them(few):
+    model, config = reduced_network()
+    found = experiments._measure_shifts(model, config, "fp32")
+    assert list(found["sizes"]) == ["67", "99", "131", "163"]
+    assert found["sizes"]["67"] == found["shifts"]["0"]
+    assert found["sizes"]["131"] == evaluate(model, few, replace(config, size=131))["test_accuracy"]
+    model, config = reduced_network(head="fc")
+    assert experiments._measure_shifts(model, config, "fp32").keys() == {"shifts"}
+
+
+def test_maps_are_those_behind_the_last_convolution_stage(few):
+    model, config = reduced_network(reduction=(8,))
+    (key, maps), *others = experiments._measure_maps(model, config, "fp32").items()
+    assert key == "maps" and others == []
+    names = [f"{block}.{layer}" for block in ("block3", "reduction1", "block4") for layer in (1, 3, 5)]
+    assert [state["name"] for state in maps] == names
+    assert [state["channels"] for state in maps] == [384] * 3 + [8] * 3 + [10] * 3
+    states = map_states(model, prepare(few.test.images, 67, config.mean, config.std))
+    assert [(state["live"], state["open"], state["rank"]) for state in maps] == [
+        (state.live, state.open, state.rank) for state in states if not state.name.startswith(("block1", "block2"))
+    ]
+
+
+def test_what_is_measured_is_in_the_file(runs, monkeypatch, few, tmp_path):
+    monkeypatch.setattr(experiments, "load_data", lambda name, root=None: few)
+    monkeypatch.setattr(experiments, "SHIFTS", (0, 4))
+    cases = [{"case": "maps", "measure": "maps"}, {"case": "shifts", "measure": "shifts"}]
+    monkeypatch.setitem(EXPERIMENTS, "tiny", cases)
+    run_experiment("tiny", seeds=1, out=tmp_path)
+    maps, shifts = json.loads((tmp_path / "tiny.json").read_text())["runs"]
+    assert maps.keys() == {*RUN_KEYS, "maps"} and shifts.keys() == {*RUN_KEYS, "shifts", "sizes"}
+    assert list(shifts["shifts"]) == ["0", "4"] and shifts["shifts"]["0"] == shifts["test_accuracy"]
+
+
+# ---- resources
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Put two small networks in the place of the four, and return the list of what was measured."""
+    calls = []
+
+    def measured_memory(model, input_shape, training=False, device="cpu"):
+        assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+        calls.append((model.out_features, input_shape, training, device))
+        return 1000 + len(calls)
+
+    monkeypatch.setattr(experiments, "NETWORKS", {"one": lambda: nn.Linear(2, 1), "two": lambda: nn.Linear(2, 2)})
+    monkeypatch.setattr(experiments, "measured_memory", measured_memory)
+    return calls
+
+
+def test_each_network_is_measured_in_training_and_prediction(measured, tmp_path):
+    result = run_resources(2, out=tmp_path, batch_size=8)
+    once = [(features, (8, 1, 224, 224), training, "cpu") for features in (1, 2) for training in (True, False)]
+    assert measured == once * 2
+    assert json.loads((tmp_path / "resources.json").read_text()) == result
+    assert result["runs"][:3] == [
+        {"network": "one", "pass": "training", "repeat": 0, "bytes": 1001},
+        {"network": "one", "pass": "prediction", "repeat": 0, "bytes": 1002},
+        {"network": "two", "pass": "training", "repeat": 0, "bytes": 1003},
+    ]
+    told = ("experiment", "data", "profile", "precision", "device", "threads")
+    assert [result[key] for key in told] == [
+        "resources", "random numbers", "batch of 8", "fp32", "cpu", torch.get_num_threads(),
+    ]  # fmt: skip
+
+
+def test_what_was_measured_is_not_measured_again(measured, tmp_path):
+    first = run_resources(1, out=tmp_path)
+    assert len(measured) == 4 and measured[0][1] == (32, 1, 224, 224)
+    second = run_resources(2, out=tmp_path)
+    assert len(measured) == 8 and second["runs"][:4] == first["runs"]
+    assert {(run["network"], run["pass"], run["repeat"]) for run in second["runs"][4:]} == {
+        (network, kind, 1) for network in ("one", "two") for kind in ("training", "prediction")
+    }
+    assert run_resources(2, out=tmp_path) == second and len(measured) == 8
+
+
+def test_what_was_measured_before_an_error_is_kept(measured, monkeypatch, tmp_path):
+    working = experiments.measured_memory
+
+    def failing(*arguments):
+        if len(measured) == 3:
+            raise MemoryError
+        return working(*arguments)
+
+    monkeypatch.setattr(experiments, "measured_memory", failing)
+    with pytest.raises(MemoryError):
+        run_resources(1, out=tmp_path)
+    monkeypatch.setattr(experiments, "measured_memory", working)
+    assert [run["bytes"] for run in run_resources(1, out=tmp_path)["runs"]] == [1001, 1002, 1003, 1004]
+
+
+def test_resources_of_another_batch_are_refused_and_stay(measured, tmp_path):
+    run_resources(1, out=tmp_path, batch_size=8)
+    before = (tmp_path / "resources.json").read_bytes()
+    with pytest.raises(ValueError, match=r"holds runs of profile='batch of 8', not 'batch of 16'"):
+        run_resources(2, out=tmp_path, batch_size=16)
+    assert len(measured) == 4 and (tmp_path / "resources.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", [{"repeats": 0}, {"batch_size": 0}, {"batch_size": 2.5}], ids=str)
+def test_a_bad_number_of_repeats_or_images_is_named(measured, tmp_path, bad):
+    ((name, value),) = bad.items()
+    with pytest.raises(ValueError, match=rf"^{name}={value} must be"):
+        run_resources(out=tmp_path, **bad)
+    assert measured == [] and list(tmp_path.iterdir()) == []
 
 
 # ---- what an experiment changes in the start
@@ -200,7 +484,7 @@ def test_each_experiment_can_be_built(name):
 
 def started(change, images):
     model = NiN(init="alive", input_size=67).eval()
-    experiments._change_start(model.block4, change)
+    experiments._change_start(model, change)
     with torch.no_grad():
         return model(images), model.block4
 
@@ -214,7 +498,7 @@ def test_killed_classes_are_dead_and_the_others_alive(random_images, k):
 def test_no_change_leaves_the_start_alone():
     model = NiN(init="alive")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    experiments._change_start(model.block4, None)
+    experiments._change_start(model, None)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -244,7 +528,7 @@ def test_a_recorded_result_of_the_checkout_is_found():
 
 def test_an_installed_result_is_found_where_there_is_no_checkout(monkeypatch, tmp_path):
     monkeypatch.setattr(experiments, "__file__", str(tmp_path / "elsewhere" / "experiments.py"))
-    monkeypatch.setattr(experiments.resources, "files", lambda package: tmp_path / package)
+    monkeypatch.setattr(experiments, "files", lambda package: tmp_path / package)
     (tmp_path / "nin_helpers" / "results").mkdir(parents=True)
     (tmp_path / "nin_helpers" / "results" / "mine.json").write_text('{"runs": [1]}')
     assert load_result("mine") == {"runs": [1]}
@@ -255,18 +539,19 @@ def test_a_missing_result_is_named():
         load_result("nonsense")
 
 
-def run_with(case, loss, accuracy, dead):
-    return {"case": case, "train_loss": loss, "test_accuracy": accuracy, "dead_classes": dead}
+def run_with(case, loss, accuracy, dead, seconds=1.0):
+    figures = {"train_loss": loss, "test_accuracy": accuracy, "dead_classes": dead, "training_seconds": seconds}
+    return {"case": case, **figures}
 
 
 def test_the_summary_counts_and_takes_medians_per_case(monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "tiny", CASES)
     runs = [
-        run_with("b", 0.5, 0.8, 0),
+        run_with("b", 0.5, 0.8, 0, seconds=7.0),
         run_with("a", 2.3026, 0.1, 10),  # ln 10
         run_with("a", 2.32, 0.12, 2),  # 0.8 % above
-        run_with("a", 2.33, 0.2, 1),  # 1.2 % above
-        run_with("a", 2.28, 0.5, 0),  # 1 % and a little below
+        run_with("a", 2.33, 0.2, 1, seconds=2.0),  # 1.2 % above
+        run_with("a", 2.28, 0.5, 0, seconds=9.0),  # 1 % and a little below
     ]
     figures = summarise({"experiment": "tiny", "runs": runs})
     assert list(figures) == ["a", "b"]
@@ -274,7 +559,14 @@ def test_the_summary_counts_and_takes_medians_per_case(monkeypatch):
     assert figures["a"]["median_accuracy"] == pytest.approx(0.16)
     assert (figures["a"]["lowest"], figures["a"]["highest"]) == (0.1, 0.5)
     assert figures["a"]["median_loss"] == pytest.approx((2.3026 + 2.32) / 2)
+    assert figures["a"]["median_seconds"] == 1.5
     assert figures["b"] == {
         "runs": 1, "stuck": 0, "dead_classes": 0, "median_accuracy": 0.8, "lowest": 0.8, "highest": 0.8,
-        "median_loss": 0.5,
+        "median_loss": 0.5, "median_seconds": 7.0,
     }  # fmt: skip
+
+
+def test_a_case_without_a_run_is_named(monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", CASES)
+    with pytest.raises(ValueError, match=r"^the result of 'tiny' has no run of 'b'$"):
+        summarise({"experiment": "tiny", "runs": [run_with("a", 0.5, 0.8, 0)]})

@@ -270,9 +270,7 @@ def test_a_reduction_is_of_whole_numbers(bad):
 
 
 def test_member_c_is_nin():
-    shapes = [
-        {name: tensor.shape for name, tensor in model.state_dict().items()} for model in (nin_family("C"), NiN())
-    ]
+    shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()} for model in (nin_family("C"), NiN())]
     assert shapes[0] == shapes[1] and list(shapes[0]) == list(shapes[1])
 
 
@@ -515,7 +513,8 @@ def dead_classes_at_the_start(build=NiN, seeds=20, **options):
     dead = []
     for seed in range(seeds):
         torch.manual_seed(seed)
-        model = build(input_size=67, **options)  # in training mode, so that the batch is normalised by its own statistics
+        # in training mode, so that the batch is normalised by its own statistics
+        model = build(input_size=67, **options)
         with torch.no_grad():
             logits = model((torch.rand(8, 1, 67, 67) - 0.286) / 0.353)
         dead.append((logits == 0).all(dim=0).sum().item())
