@@ -257,10 +257,11 @@ def plot_costs(costs, title=""):
     return figure
 
 
-def show_maps(images, maps, titles, heading="", columns=6):
+def show_maps(images, maps, titles, heading="", columns=6, brightest=None):
     """Draw images (count, height, width), each with its map (count, h, w) laid over it: bright is more evidence.
 
-    Each map is scaled to its own largest value and enlarged without blurring: one square is one of its pixels.
+    A map is enlarged without blurring: one square is one of its pixels. brightest: the value with the brightest colour;
+    None: each map's own largest.
     """
     rows = math.ceil(len(images) / columns)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * 1.5, rows * 1.9 + 0.5), squeeze=False)
@@ -270,7 +271,7 @@ def show_maps(images, maps, titles, heading="", columns=6):
         values = np.asarray(values)
         extent = (0, image.shape[1], image.shape[0], 0)
         axis.imshow(image, cmap="gray", extent=extent)
-        axis.imshow(values, cmap="viridis", alpha=0.5, extent=extent, vmin=0, vmax=max(values.max(), 1e-9))
+        axis.imshow(values, cmap="viridis", alpha=0.5, extent=extent, vmin=0, vmax=brightest or max(values.max(), 1e-9))
         axis.set_title(title, fontsize=8)
     figure.suptitle(heading)
     figure.tight_layout()
