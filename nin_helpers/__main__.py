@@ -1,6 +1,7 @@
 """The command line: `python -m nin_helpers train` and `python -m nin_helpers experiment`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -81,10 +82,14 @@ def _train(options):
         step = int(found[-1].name)
         raise ValueError(f"{checkpoints} holds a run that was stopped after step {step}: add --resume, or delete it")
     data = load_data(options.dataset, options.data)
-    print(data)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate has started
+    if first:
+        print(data)
     torch.manual_seed(config.seed)
     model = NiN(num_classes=len(data.classes), init=config.init, input_size=config.size)
     history = train(model, data, config, checkpoints=checkpoints)
+    if not first:
+        return
     write_json(path, history)
     weights = path.with_name("weights.safetensors" if path.name == "history.json" else f"{path.stem}.safetensors")
     write_whole(weights, save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))

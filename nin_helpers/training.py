@@ -179,28 +179,35 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     checkpoints: a folder; every epoch and every `checkpoint_minutes` a checkpoint goes there, and a run that finds one
     there goes on from it, on a CPU to the same bits as if it had never stopped. CheckpointError: not to be used.
 
+    Started by `accelerate launch`, each process trains on its share of each batch, and the gradients are averaged: the
+    batch and the recipe stay as they are. The history speaks of all processes, and each of them returns it.
+
     The stop button (KeyboardInterrupt) ends the training: the model keeps what it has learned and is still tested. A
     loss that stays within 1 % of ln(classes) raises a `StuckWarning`, once; one that is no longer finite ends it.
     """
     for split in ("train", "validation", "test"):
         if len(getattr(data, split)) == 0:
             raise ValueError(f"data.{split} is empty; training needs at least one image there")
-    device = pick_device(config.device)
+    team = Team(config)
+    device = team.device
     precision = pick_precision(config.precision, device)
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.seed + team.rank)  # each process has a dropout of its own
     data = data.to(device)
     model.to(device, memory_format=torch.channels_last)
     num_steps = config.num_steps or config.num_epochs * math.ceil(len(data.train) / config.batch_size)
     optimizer, schedule = make_optimizer(model, config, num_steps)
     history = new_history(data, config, device, precision, num_steps)
-    meter = Meter(model, data, config, precision, history)
+    meter = Meter(model, data, config, precision, history, team.sum)
     keeper = Keeper(checkpoints, checkpoint_minutes, model, optimizer, schedule, meter)
     done = keeper.resume()
+    replica = team.replica(model)
     batches = itertools.islice(shuffled_batches(len(data.train), config.batch_size, num_steps, config.seed), done, None)
     try:
-        for step, index in enumerate(progress_bar(batches, num_steps, done, hidden=on_point is not None), done + 1):
+        hidden = on_point is not None or team.rank > 0
+        for step, index in enumerate(progress_bar(batches, num_steps, done, hidden), done + 1):
+            index, weight = team.share(index)
             batch = data.train[index.to(device)]
-            logits, loss = train_step(model, batch, optimizer, schedule, config, precision)
+            logits, loss = train_step(replica, batch, optimizer, schedule, config, precision, weight)
             meter.add(logits, loss, batch.labels)
             if step * config.num_points // num_steps > (step - 1) * config.num_points // num_steps:
                 meter.record(step)
@@ -209,25 +216,63 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
                 if not math.isfinite(history["points"][-1]["train_loss"]):
                     warnings.warn(f"the loss is not finite at step {step}: stopped; try a smaller lr", stacklevel=2)
                     break
-            keeper.after(step)
+            if team.rank == 0:
+                keeper.after(step)
     except KeyboardInterrupt:
         history["interrupted"] = True
     history.update(evaluate(model, data, config, precision))
     return history
 
 
-def train_step(model, batch, optimizer, schedule, config, precision):
-    """Take one optimisation step on a batch of uint8 images; return logits (batch, classes) and loss, on the device."""
+def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0):
+    """Take one optimisation step on a batch of uint8 images; return logits (batch, classes) and loss, on the device.
+
+    weight: of this batch beside those that other processes train on at the same time, 1 on average.
+    """
     model.train()
     x = prepare(batch.images, config.size, config.mean, config.std)  # (B, C, S, S)
     with autocast(x.device, precision):
         logits = model(x)  # (B, classes)
     loss = F.cross_entropy(logits.float(), batch.labels)
     optimizer.zero_grad()
-    loss.backward()
+    (weight * loss).backward()
     optimizer.step()
     schedule.step()
     return logits.detach(), loss.detach()
+
+
+class Team:
+    """The processes that train together: as many as `accelerate launch` has started, or this one alone."""
+
+    def __init__(self, config):
+        self.accelerator, self.rank, self.size = None, 0, 1
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self.accelerator = _accelerator(pick_device(config.device))
+            self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
+        self.device = self.accelerator.device if self.accelerator else pick_device(config.device)
+
+    def replica(self, model):
+        """Return `model`, wrapped so that a backward pass averages the gradients of all processes."""
+        return self.accelerator.prepare_model(model) if self.accelerator else model
+
+    def share(self, index):
+        """Return this process's part of a batch's indices, and its weight beside equal parts. ValueError: too few."""
+        if len(index) < self.size:
+            raise ValueError(f"a batch of {len(index)} is too small for {self.size} processes; use a larger batch_size")
+        part = index[self.rank :: self.size]
+        return part, self.size * len(part) / len(index)
+
+    def sum(self, tensor):
+        """Return the sum of `tensor` over the processes."""
+        return self.accelerator.reduce(tensor, "sum") if self.accelerator else tensor
+
+
+def _accelerator(device):
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise ValueError("several processes need accelerate: pip install 'nin_helpers[accelerate]'") from error
+    return Accelerator(cpu=device.type == "cpu")
 
 
 def make_optimizer(model, config, num_steps):
@@ -315,8 +360,9 @@ class Meter:
     KEPT = ("stuck_since_step", "training_seconds", "points")  # of the history, by a checkpoint
     PATIENCE = 50  # steps on the plateau before it is worth a warning
 
-    def __init__(self, model, data, config, precision, history):
+    def __init__(self, model, data, config, precision, history, total=lambda sums: sums):
         self.model, self.config, self.precision, self.history = model, config, precision, history
+        self.total = total  # sums over the processes
         self.held_out = data.validation[: config.validation_limit]
         self.num_classes = len(data.classes)
         self.free_since, self.start = 0, time.perf_counter()
@@ -329,7 +375,7 @@ class Meter:
 
     def record(self, step):
         """Append a point: means since the last one, accuracy on held-out images, images per second of training."""
-        loss, right, count = self.sums.tolist()
+        loss, right, count = self.total(self.sums).tolist()
         now = time.perf_counter()
         logits = predict(self.model, self.held_out.images, self.config, self.precision)
         point = {

@@ -1,0 +1,128 @@
+"""Several processes train together: two on this CPU end where one does, and only the first one writes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nin_helpers.training import Team, make_config
+
+# One epoch in uneven shares (13 and 12 of 25); no dropout, whose masks differ from process to process.
+SCRIPT = """
+import json, os, sys, torch
+torch.set_num_threads(1)
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from nin_helpers.datasets import load_data
+from nin_helpers.nin import NiN
+from nin_helpers.training import make_config, train
+config = make_config("smoke", batch_size=25, num_epochs=1, num_points=3, test_limit=100, validation_limit=50,
+                     optimizer="sgd", lr=0.001, schedule="constant", device="cpu", precision="fp32")
+torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process's weights are everybody's
+model = NiN(init="alive", input_size=67, dropout=0.0)
+first = {}
+
+
+def keep(optimizer, *_):
+    if not first:
+        first.update({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+
+register_optimizer_step_post_hook(keep)
+history = train(model, load_data("digits"), config, lambda history: None)
+torch.save([first, model.state_dict()], f"{sys.argv[1]}-{os.environ.get('RANK', 0)}.pt")
+print(json.dumps(history))
+"""
+LAUNCH = [
+    "-m",
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_machines=1",
+    "--mixed_precision=no",
+    "--dynamo_backend=no",
+]
+
+
+def launch(*command, processes=2):
+    pytest.importorskip("accelerate")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [f"--num_processes={processes}", f"--main_process_port={port}"]
+    return run(*LAUNCH, *options, *command)
+
+
+def run(*command):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, encoding="utf-8", timeout=300, env=environment
+    )
+    assert process.returncode == 0, process.stderr
+    return process
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """The folder with the weights of one process alone and of two together, and the histories."""
+    folder = tmp_path_factory.mktemp("processes")
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    outputs = [run(script, folder / "alone").stdout, launch(script, folder / "two").stdout]
+    return folder, [json.loads(line) for text in outputs for line in text.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.parametrize(("moment", "tolerance"), [(0, 1e-6), (1, 1e-3)], ids=["after a step", "after an epoch"])
+def test_two_processes_end_where_one_does(both, moment, tolerance):
+    """To rounding after one step; an epoch of 52 makes more of it: 0.1 % of the weights' norm."""
+    folder, _ = both
+    alone, *two = (
+        torch.load(folder / f"{name}.pt", weights_only=True)[moment] for name in ("alone-0", "two-0", "two-1")
+    )
+    assert all(torch.equal(two[0][name], two[1][name]) for name in alone)
+    alone, together = (torch.cat([tensor.flatten() for tensor in state.values()]) for state in (alone, two[0]))
+    assert (together - alone).norm() <= tolerance * alone.norm()
+
+
+def test_the_history_speaks_of_all_processes(both):
+    _, (alone, *two) = both
+    assert len(two) == 2 and len(alone["points"]) == 3
+    for history in two:
+        for mine, theirs in zip(history["points"], alone["points"]):
+            assert mine["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-3)
+            assert mine["train_accuracy"] == pytest.approx(theirs["train_accuracy"], abs=0.01)
+            assert mine["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=0.021)
+        assert (history["test_images"], history["num_steps"]) == (alone["test_images"], alone["num_steps"])
+
+
+def test_the_command_line_runs_under_accelerate_and_writes_once(tmp_path):
+    command = ["-m", "nin_helpers", "train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu"]
+    out = launch(*command, "--out", tmp_path / "run").stdout
+    assert out.count("test accuracy") == 1 and out.count("train, ") == 1
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.json", "weights.safetensors"]
+
+
+def test_alone_a_team_is_this_process():
+    team, index = Team(make_config("smoke", device="cpu")), torch.arange(5)
+    assert (team.rank, team.size, team.sum(3)) == (0, 1, 3)
+    part, weight = team.share(index)
+    assert torch.equal(part, index) and weight == 1
+
+
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_shares_are_disjoint_complete_and_weighted_by_their_size(count):
+    teams = [Team(make_config("smoke", device="cpu")) for _ in range(2)]
+    for rank, team in enumerate(teams):
+        team.rank, team.size = rank, 2
+    parts, weights = zip(*(team.share(torch.arange(count)) for team in teams))
+    assert sorted(torch.cat(parts).tolist()) == list(range(count))
+    assert [weight * count / 2 for weight in weights] == [len(part) for part in parts]
+
+
+def test_a_batch_smaller_than_the_team_is_refused():
+    team = Team(make_config("smoke", device="cpu"))
+    team.size = 4
+    with pytest.raises(ValueError, match=r"a batch of 3 is too small for 4 processes; use a larger batch_size"):
+        team.share(torch.arange(3))
