@@ -19,6 +19,7 @@ from nin_helpers.experiments import (
     EXPERIMENTS,
     best_settings,
     load_result,
+    report,
     run_experiment,
     run_resources,
     searched_config,
@@ -570,3 +571,55 @@ def test_a_case_without_a_run_is_named(monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "tiny", CASES)
     with pytest.raises(ValueError, match=r"^the result of 'tiny' has no run of 'b'$"):
         summarise({"experiment": "tiny", "runs": [run_with("a", 0.5, 0.8, 0)]})
+
+
+# ---- tables, and the time of a step
+
+
+def made_result(name, profile, runs):
+    result = {
+        "experiment": name,
+        "profile": profile,
+        "command": "python -m nin_helpers experiment",
+        "date": "2026-01-01",
+    }
+    result |= {"device_name": "a chip", "versions": {"torch": "2.99"}, "precision": "bf16"}
+    keys = ("case", "seed", "train_loss", "dead_classes", "test_accuracy")
+    rows = [dict(zip(keys, run)) | {"test_images": 5000, "training_seconds": 1.0} for run in runs]
+    return result | {"runs": rows}
+
+
+def test_a_report_says_what_was_measured_and_how(monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "two", [{"case": "a"}, {"case": "longer name"}])
+    runs = [("a", seed, 0.5, 0, score) for seed, score in enumerate((0.7, 0.9, 0.8))]
+    result = made_result("two", "study", [*runs, ("longer name", 0, 0.5, 0, 0.5)])
+    text = report(result, {"cost": {"a": "12", "longer name": "3"}})
+    lines = text.splitlines()
+    assert lines[0] == result["command"] and lines[1] == "2026-01-01, a chip, torch 2.99, bf16, seeds: 1 or 3"
+    assert "131 px, 300 steps of 64; accuracy on 5,000 test images; no run got stuck, no class died" in lines[2]
+    assert [line.split() for line in lines[4:]] == [
+        ["cost", "accuracy:", "median", "(range)"],
+        ["a", "12", "0.800", "(0.700", "–", "0.900)"],
+        ["longer", "name", "3", "0.500", "(0.500", "–", "0.500)"],
+    ]
+    assert len({len(line) for line in lines[4:]}) == 1
+
+
+def test_a_report_counts_what_failed(monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "one", [{"case": "a"}])
+    text = report(made_result("one", "reduced", [("a", 0, 2.3026, 3, 0.1), ("a", 1, 0.5, 0, 0.8)]))
+    assert text.splitlines()[-1].split()[:7] == ["a", "1", "of", "2", "3", "of", "20"] and "no run" not in text
+
+
+def test_steps_are_timed_in_turns(monkeypatch, tmp_path):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", CASES)
+    monkeypatch.setitem(PROFILES, "study", TINY)
+    monkeypatch.setattr(experiments, "TIMED", ("tiny",))
+    result = experiments.run_speed(2, out=tmp_path)
+    assert [(run["case"], run["round"]) for run in result["runs"]] == [
+        ("tiny: a", 0), ("tiny: b", 0), ("tiny: a", 1), ("tiny: b", 1),
+    ]  # fmt: skip
+    assert all(run["seconds"] > 0 for run in result["runs"])
+    assert json.loads((tmp_path / "speed.json").read_text()) == result
+    with pytest.raises(ValueError, match=r"^rounds=0 must be"):
+        experiments.run_speed(0, out=tmp_path)

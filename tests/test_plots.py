@@ -86,6 +86,55 @@ def test_layer_spread_survives_a_spread_of_zero():
     assert axis.get_yscale() == "log" and min(axis.lines[0].get_ydata()) > 0
 
 
+def trial(optimizer, init, lr, accuracy, batch_size=32):
+    settings = {"optimizer": optimizer, "init": init, "lr": lr, "batch_size": batch_size}
+    return {"settings": settings, "validation_accuracy": accuracy}
+
+
+def test_a_search_has_a_panel_for_each_optimizer_and_a_mark_for_each_start():
+    runs = [trial("sgd", "xavier", 0.1, 0.3), trial("adamw", "alive", 1e-3, 0.8), trial("sgd", "alive", 0.2, 0.7, 128)]
+    figure = plots.plot_search(runs, "title")
+    assert [axis.get_title() for axis in figure.axes] == ["adamw", "sgd"]
+    shown = [point for mark in figure.axes[1].collections for point in mark.get_offsets().tolist()]
+    assert sorted(shown) == [[0.1, 0.3], [0.2, 0.7]]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["alive", "xavier"]
+    small, large = (
+        next(mark for mark in axis.collections if len(mark.get_offsets())).get_sizes()[0] for axis in figure.axes
+    )
+    assert small < large
+
+
+def test_curves_run_through_the_medians_in_a_band_of_the_range():
+    axis = plots.plot_curves({"gap": {0: [0.9, 0.8, 0.7], 8: [0.1, 0.5, 0.6]}}, "shift", "accuracy").axes[0]
+    assert axis.lines[0].get_xdata().tolist() == [0, 8] and axis.lines[0].get_ydata().tolist() == [0.8, 0.5]
+    band = axis.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 0.1 and band[:, 1].max() == 0.9
+
+
+def test_a_tradeoff_shows_median_and_range_at_its_cost():
+    axis = plots.plot_tradeoff({"A": (10, [0.5, 0.9, 0.6])}, "cost", "accuracy").axes[0]
+    line = axis.containers[0]
+    assert line.lines[0].get_xydata().tolist() == [[10, 0.6]]
+    low, high = line.lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((0.5, 0.9)) and "A" in texts(axis.figure)
+
+
+def test_costs_are_discs_whose_area_is_the_memory():
+    axis = plots.plot_costs({"a": (1e6, 1e9, 2**30), "b": (1e7, 1e8, 2**28)}).axes[0]
+    areas = [disc.get_sizes()[0] for disc in axis.collections]
+    assert areas[0] == 4 * areas[1] and {"a\n1,024 MiB", "b\n256 MiB"} <= set(texts(axis.figure))
+
+
+@pytest.mark.parametrize(("brightest", "top"), [(None, 3), (8, 8)])
+def test_maps_lie_over_their_images(brightest, top):
+    maps = [[[1, 2], [3, 0]], [[0, 0], [0, 0]]]
+    figure = plots.show_maps(np.zeros((2, 6, 4)), maps, ["one", "two"], brightest=brightest)
+    picture, overlay = figure.axes[0].images
+    assert picture.get_extent() == overlay.get_extent() == [0, 4, 6, 0]
+    assert overlay.get_array().tolist() == maps[0] and overlay.get_clim() == (0, top)
+    assert figure.axes[1].images[1].get_clim()[1] > 0
+
+
 def test_networks_are_drawn_layer_by_layer_and_framed_by_block():
     layers = [("3 × 3 conv", "conv", "block1"), ("1 × 1 conv", "pointwise", "block1"), ("pool", "pool", None)]
     figure = plots.plot_networks({"net": layers, "other": layers[:1]})
