@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import sys
 import tempfile
@@ -480,7 +481,7 @@ def new_history(data, config, device, precision, num_steps):
 
 def environment(device):
     """Return what a measured figure must name: device, versions, command and date."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} {device.type}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()}, {device.type}"
     return {
         "device": device.type,
         "device_name": name,
@@ -489,6 +490,15 @@ def environment(device):
         "command": _command(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
+
+
+def _processor():
+    """Return the processor's name where the system tells it, else its kind, such as x86_64."""
+    with contextlib.suppress(OSError):
+        named = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if named:
+            return named.group(1).strip()
+    return platform.processor() or platform.machine()
 
 
 def _command():

@@ -246,13 +246,20 @@ def test_global_average_pooling_does_not_see_a_shift_until_content_leaves_the_pi
     assert 0.1 < found[5] < 1.0
 
 
-@pytest.mark.parametrize("bad", [-1, 8, 100])
+@pytest.mark.parametrize("bad", [-1, 8, 100, 1.5])
 def test_a_shift_beyond_the_picture_is_refused_and_the_modes_are_put_back(bad):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(8 * 9, 2)).train()
     model[2].eval()
-    with pytest.raises(ValueError, match=rf"^shift={bad} must be at least 0 and less than the picture, 8$"):
+    with pytest.raises(
+        ValueError, match=rf"^shift={bad} must be a whole number of at least 0 and less than the picture, 8$"
+    ):
         shift_accuracy(model, torch.zeros(1, 1, 9, 8), torch.tensor([0]), (0, bad))
     assert [module.training for module in model] == [True, True, False] and model.training
+
+
+def test_shifting_no_image_is_refused():
+    with pytest.raises(ValueError, match="^x has no images"):
+        shift_accuracy(nn.Flatten(), torch.zeros(0, 1, 8, 8), torch.zeros(0), (0,))
 
 
 def test_a_shift_is_measured_without_dropout_and_the_modes_are_put_back():
