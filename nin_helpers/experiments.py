@@ -108,6 +108,10 @@ def run_experiment(
     result = start_result(path, name, profile, device, precision)
     done = {(run["case"], run["seed"]) for run in result["runs"]}
     tasks = [task for task in tasks if (task["case"], task["seed"]) not in done]
+    if not tasks:
+        print(f"{path} has all of these runs already; name another out to measure them again")
+        write_json(path, result)
+        return result
     load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     pool = make_pool(jobs, root)
     try:
@@ -284,7 +288,7 @@ def start_result(path, name, profile, device, precision):
         for key, value in {**settings, "device": device.type}.items():
             if found.get(key) != value:
                 raise ValueError(f"{path} holds runs of {key}={found.get(key)!r}, not {value!r}; name another out")
-        return result
+        return {**result, "command": environment(device)["command"]}  # the one that makes all that is in it in the end
     return {
         "data": "fashion_mnist",
         **settings,

@@ -16,8 +16,8 @@ BLOCKS = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))
 POOL = (3, 2)
 WIDTHS = tuple(block[0] for block in BLOCKS)
 
-# A family as VGG's A to E: (widths, depths) of the three stages. The rule: up to C the widths grow by a quarter of
-# NiN's; from C on they stay, and a stage gets one more block, the last stage first, where a block costs least.
+# A family as VGG's A to E: (widths, depths) of the three stages. The rule: from half of NiN's widths (A) to all of them
+# (C) by a quarter each; from C on a stage gets one more block, the last first, where a block costs least computation.
 FAMILY = {
     "A": ((48, 128, 192), (1, 1, 1)),
     "B": ((72, 192, 288), (1, 1, 1)),

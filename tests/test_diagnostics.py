@@ -258,7 +258,7 @@ def test_a_shift_beyond_the_picture_is_refused_and_the_modes_are_put_back(bad):
 
 
 def test_shifting_no_image_is_refused():
-    with pytest.raises(ValueError, match="^x has no images"):
+    with pytest.raises(ValueError, match=r"^x has no images"):
         shift_accuracy(nn.Flatten(), torch.zeros(0, 1, 8, 8), torch.zeros(0), (0,))
 
 
