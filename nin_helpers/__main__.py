@@ -36,7 +36,8 @@ def _parser():
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
-    train.add_argument("--precision", default="auto", help="auto (default), fp32 or bf16")
+    train.add_argument("--precision", default="auto", help="auto (default), fp32, bf16 or fp16")
+    train.add_argument("--compile", action="store_true", help="by torch.compile first: for long runs, on a GPU")
     train.add_argument("--dataset", default="auto", help="auto (default), fashion_mnist or digits")
     train.add_argument("--data", help="folder that holds FashionMNIST/raw (default: NIN_DATA, else the cache folder)")
     train.add_argument("--out", default="runs/train", help="folder for history.json and the weights, or a .json file")
@@ -69,6 +70,7 @@ def _train(options):
     from nin_helpers.training import check_writable, make_config, train, write_json, write_whole
 
     changes = {"seed": options.seed, "device": options.device, "precision": options.precision}
+    changes["compile"] = options.compile
     for name in ("batch_size", "num_epochs"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
@@ -86,7 +88,8 @@ def _train(options):
     if first:
         print(data)
     torch.manual_seed(config.seed)
-    model = NiN(num_classes=len(data.classes), init=config.init, input_size=config.size)
+    options = {"init": config.init, "batch_norm": config.batch_norm, "input_size": config.size}
+    model = NiN(num_classes=len(data.classes), **options)
     history = train(model, data, config, checkpoints=checkpoints)
     if not first:
         return

@@ -66,6 +66,10 @@ class Split:
     def __getitem__(self, index):
         return Split(self.images[index], self.labels[index])
 
+    def split(self, size):
+        """Return the same images and labels in pieces of `size`, the last one maybe smaller."""
+        return [Split(*piece) for piece in zip(self.images.split(size), self.labels.split(size))]
+
     def to(self, device):
         """Return the same images and labels on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
@@ -146,6 +150,12 @@ def prepare(images, size, mean, std):
         )
     x = (images.float() - 255 * mean) / (255 * std)  # (B, C, H, W)
     return F.interpolate(x, size=(size, size), mode="bilinear")  # (B, C, size, size)
+
+
+def flip_half(images):
+    """Return `images` (batch, channel, height, width), each mirrored left to right with probability one half."""
+    flipped = torch.rand(len(images), device=images.device) < 0.5
+    return torch.where(flipped[:, None, None, None], images.flip(3), images)
 
 
 def _fashion_mnist(folder, download, validation):

@@ -17,18 +17,15 @@ from tqdm import tqdm
 from nin_helpers.classics import alexnet, lenet, vgg11
 from nin_helpers.datasets import Split, load_data, prepare
 from nin_helpers.diagnostics import map_states, shift_accuracy
+from nin_helpers.hardware import autocast, environment, pick_device, pick_precision
 from nin_helpers.nin import FAMILY, HEADS, NiN, nin_family, smallest_input_size
 from nin_helpers.resources import measured_memory
 from nin_helpers.shapes import check_whole_number
 from nin_helpers.training import (
     RECIPES,
-    autocast,
-    environment,
     is_plateau,
     make_config,
     make_optimizer,
-    pick_device,
-    pick_precision,
     train,
     train_step,
     write_json,
@@ -331,7 +328,7 @@ def _run(task):
 
 def build(case, config):
     """Return the network of a case of `EXPERIMENTS`, with the start and the input size of `config`."""
-    options = {"init": config.init, "input_size": config.size, **case.get("model", {})}
+    options = {"init": config.init, "batch_norm": config.batch_norm, "input_size": config.size, **case.get("model", {})}
     return nin_family(case["family"], **options) if "family" in case else NiN(**options)
 
 

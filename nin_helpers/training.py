@@ -5,24 +5,29 @@ import itertools
 import json
 import math
 import os
-import platform
-import re
-import shlex
 import sys
 import tempfile
 import time
 import warnings
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timezone
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from nin_helpers.checkpoints import find_checkpoints, load_checkpoint, save_checkpoint
-from nin_helpers.datasets import prepare
+from nin_helpers.datasets import flip_half, prepare
 from nin_helpers.diagnostics import diagnose
+from nin_helpers.hardware import (
+    autocast,
+    environment,
+    is_out_of_memory,
+    keep_memory,
+    pick_device,
+    pick_precision,
+)
 from nin_helpers.shapes import check_whole_number
 
 # How the weights start, how they move, and how an image becomes numbers: (x / 255 − mean) / std.
@@ -63,12 +68,16 @@ class TrainConfig:
     init: how the weights start, see `nin.initialise`; for whoever builds the model, `train` leaves weights alone.
     optimizer: "sgd", "adam" or "adamw", with learning rate lr, momentum (SGD only) and weight_decay.
     schedule: "constant", or "warmup_linear": 10 % of the steps up to lr, then linearly down to 0.
+    batch_norm: whether the network has batch normalisation; as init, for whoever builds the model.
+    label_smoothing: the share of the target that is spread over all classes, 0 ≤ label_smoothing < 1.
+    flip: whether each training image is mirrored, left to right, with probability one half.
     mean, std: the normalisation of pixels in 0 … 1.
     size: height and width in pixels to which the images are resized.
     num_epochs, num_steps: the length; num_steps, where given, comes first.
     num_points: how often the history gets a point, with the accuracy on held-out images.
     validation_limit, test_limit: how many held-out and test images are used; None: all.
-    precision: "fp32"; "bf16", multiplications in bfloat16 and weights in FP32; "auto": bf16 where the chip computes it.
+    precision: "fp32"; "bf16" or "fp16", multiplications in 16 bits and weights in FP32; "auto": see `pick_precision`.
+    compile: whether the network goes through torch.compile first: it costs up to a minute or two, and repays on a GPU.
     device: "auto" (CUDA, else MPS, else CPU), or a name that PyTorch knows, such as "cuda:1".
     seed: sets the order of the images and the dropout.
     """
@@ -81,6 +90,9 @@ class TrainConfig:
     momentum: float = 0.0
     weight_decay: float = 0.0
     schedule: str = "constant"
+    batch_norm: bool = False
+    label_smoothing: float = 0.0
+    flip: bool = False
     mean: float = 0.0
     std: float = 1.0
     size: int = 224
@@ -91,6 +103,7 @@ class TrainConfig:
     validation_limit: int | None = 1000
     test_limit: int | None = None
     precision: str = "auto"
+    compile: bool = False
     device: str = "auto"
     seed: int = 0
 
@@ -104,18 +117,21 @@ class TrainConfig:
         for name, choices in (
             ("optimizer", ("sgd", "adam", "adamw")),
             ("schedule", ("constant", "warmup_linear")),
-            ("precision", ("auto", "fp32", "bf16")),
+            ("precision", ("auto", "fp32", "bf16", "fp16")),
+            ("batch_norm", (True, False)),
+            ("flip", (True, False)),
+            ("compile", (True, False)),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, choices))}")
-        for name in ("lr", "momentum", "weight_decay", "mean", "std"):
+        for name in ("lr", "momentum", "weight_decay", "label_smoothing", "mean", "std"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise ValueError(f"{name}={value!r} must be a finite number")
         for name in ("lr", "std"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
-        for name in ("momentum", "weight_decay"):
+        for name in ("momentum", "weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be at least 0 and less than 1")
 
@@ -143,34 +159,6 @@ def default_profile():
     return os.environ.get("NIN_PROFILE") or ("full" if torch.cuda.is_available() else "quick")
 
 
-def pick_device(name="auto"):
-    """Return the torch.device called `name`; "auto" takes CUDA, else MPS, else the CPU. ValueError: not here."""
-    if name == "auto":
-        mps = torch.backends.mps.is_available()
-        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"device={name!r} cannot be used here ({reason}); device='auto' takes what there is"
-        ) from error
-    return device
-
-
-def pick_precision(name, device):
-    """Return "fp32" or "bf16": `name`, or, for "auto", bf16 where `device` has arithmetic for it."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        chip = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-        has_bf16 = chip.get("avx512_bf16") or chip.get("amx_bf16")
-    return "bf16" if has_bf16 else "fp32"
-
-
 def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_minutes=10):
     """Train `model` in place on `data.train` and return the history, a dictionary that JSON can hold.
 
@@ -182,6 +170,10 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
 
     Started by `accelerate launch`, each process trains on its share of each batch, and the gradients are averaged: the
     batch and the recipe stay as they are. The history speaks of all processes, and each of them returns it.
+
+    Where memory runs out, a batch goes through in halves, quarters …, whose gradients are added up, with a warning: the
+    recipe stays, but for dropout's draws and what batch normalisation averages over. Nothing between two points waits
+    for the device.
 
     The stop button (KeyboardInterrupt) ends the training: the model keeps what it has learned and is still tested. A
     loss that stays within 1 % of ln(classes) raises a `StuckWarning`, once; one that is no longer finite ends it.
@@ -199,21 +191,25 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     optimizer, schedule = make_optimizer(model, config, num_steps)
     history = new_history(data, config, device, precision, num_steps)
     meter = Meter(model, data, config, precision, history, team.sum)
-    keeper = Keeper(checkpoints, checkpoint_minutes, model, optimizer, schedule, meter)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    keeper = Keeper(checkpoints, checkpoint_minutes, model, optimizer, schedule, scaler, meter)
     done = keeper.resume()
-    replica = team.replica(model)
-    batches = itertools.islice(shuffled_batches(len(data.train), config.batch_size, num_steps, config.seed), done, None)
+    steps = Steps(team.replica(model), optimizer, schedule, scaler, config, precision, history)
+    batches = shuffled_batches(len(data.train), config.batch_size, num_steps, config.seed, device)
+    batches = itertools.islice(batches, done, None)
+    memory = keep_memory(device)
     try:
         hidden = on_point is not None or team.rank > 0
         for step, index in enumerate(progress_bar(batches, num_steps, done, hidden), done + 1):
             index, weight = team.share(index)
-            batch = data.train[index.to(device)]
-            logits, loss = train_step(replica, batch, optimizer, schedule, config, precision, weight)
+            batch = data.train[index]
+            logits, loss = steps.take(batch, weight)
             meter.add(logits, loss, batch.labels)
             if step * config.num_points // num_steps > (step - 1) * config.num_points // num_steps:
                 meter.record(step)
                 if on_point:
                     on_point(history)
+                    meter.restart()  # a plot that is drawn is no training
                 if not math.isfinite(history["points"][-1]["train_loss"]):
                     warnings.warn(f"the loss is not finite at step {step}: stopped; try a smaller lr", stacklevel=2)
                     break
@@ -221,25 +217,72 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
                 keeper.after(step)
     except KeyboardInterrupt:
         history["interrupted"] = True
+    finally:
+        memory.close()
     history.update(evaluate(model, data, config, precision))
     return history
 
 
-def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0):
+def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0, scaler=None, parts=1):
     """Take one optimisation step on a batch of uint8 images; return logits (batch, classes) and loss, on the device.
 
-    weight: of this batch beside those that other processes train on at the same time, 1 on average.
+    weight: of this batch beside those that other processes train on at the same time, 1 on average. scaler: the
+    torch.amp.GradScaler of fp16. parts: the batch goes through in as many pieces, and their gradients are added up.
     """
+    scaler = scaler or torch.amp.GradScaler(enabled=False)  # which changes nothing
     model.train()
-    x = prepare(batch.images, config.size, config.mean, config.std)  # (B, C, S, S)
-    with autocast(x.device, precision):
-        logits = model(x)  # (B, classes)
-    loss = F.cross_entropy(logits.float(), batch.labels)
     optimizer.zero_grad()
-    (weight * loss).backward()
-    optimizer.step()
+    logits, losses = [], []
+    for part in batch.split(math.ceil(len(batch) / parts)):
+        images = flip_half(part.images) if config.flip else part.images
+        x = prepare(images, config.size, config.mean, config.std)  # (B, C, S, S)
+        with autocast(x.device, precision):
+            logits.append(model(x))  # (B, classes)
+        loss = F.cross_entropy(logits[-1].float(), part.labels, label_smoothing=config.label_smoothing)
+        losses.append(loss * len(part) / len(batch))
+        scaler.scale(weight * losses[-1]).backward()
+    scaler.step(optimizer)
+    scaler.update()
     schedule.step()
-    return logits.detach(), loss.detach()
+    return torch.cat(logits).detach(), torch.stack(losses).sum().detach()
+
+
+class Steps:
+    """Takes the steps of a run by `train_step`, and finds another way where one fails: smaller parts, not compiled."""
+
+    def __init__(self, model, optimizer, schedule, scaler, config, precision, history):
+        self.plain = self.model = model
+        if config.compile:
+            on_cuda = next(model.parameters()).device.type == "cuda"
+            self.model = torch.compile(model, mode="reduce-overhead" if on_cuda else None)  # the former: CUDA graphs
+        self.rest = optimizer, schedule, config, precision
+        self.scaler, self.history = scaler, history
+
+    def take(self, batch, weight=1.0):
+        """Take one step on `batch`; return what `train_step` does."""
+        while True:
+            try:
+                return train_step(self.model, batch, *self.rest, weight, self.scaler, self.history["parts"])
+            except Exception as error:
+                self._give_way(error, len(batch))
+            # here the error is gone, and with it the tensors that its frames held
+
+    def _give_way(self, error, count):
+        """Choose what to do otherwise and warn, or raise `error`."""
+        parts = 2 * self.history["parts"]
+        if is_out_of_memory(error) and parts <= count and not isinstance(self.plain, DistributedDataParallel):
+            self.history["parts"] = parts
+            message = (
+                f"memory ran out with {count} images of {self.rest[2].size} pixels: from here on a batch goes through "
+                f"in {parts} parts, whose gradients are added up; the recipe stays the same, a step takes a bit longer"
+            )
+        elif self.model is not self.plain:
+            self.model = self.plain
+            reason = str(error).strip().split("\n")[0]
+            message = f"torch.compile failed ({type(error).__name__}: {reason}): going on without it"
+        else:
+            raise error
+        warnings.warn(message, stacklevel=4)
 
 
 class Team:
@@ -280,10 +323,10 @@ def make_optimizer(model, config, num_steps):
     """Return the optimizer that `config` names, and the schedule of its learning rate over `num_steps`."""
     if config.optimizer == "sgd":
         options = {"momentum": config.momentum, "weight_decay": config.weight_decay}
-        optimizer = torch.optim.SGD(model.parameters(), config.lr, **options)
+        optimizer = torch.optim.SGD(model.parameters(), config.lr, fused=True, **options)
     else:
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-        optimizer = kind(model.parameters(), config.lr, weight_decay=config.weight_decay)
+        optimizer = kind(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
 
     def factor(step):
         if config.schedule == "constant":
@@ -294,11 +337,11 @@ def make_optimizer(model, config, num_steps):
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def shuffled_batches(count, batch_size, num_steps, seed):
-    """Yield `num_steps` index tensors (batch,): each epoch all `count` examples in a new order."""
-    generator = torch.Generator().manual_seed(seed)
+def shuffled_batches(count, batch_size, num_steps, seed, device="cpu"):
+    """Yield `num_steps` index tensors (batch,) on `device`: each epoch all `count` examples in a new order."""
+    generator = torch.Generator().manual_seed(seed)  # of the CPU: the same order on every device
     while True:
-        for index in torch.randperm(count, generator=generator).split(batch_size):
+        for index in torch.randperm(count, generator=generator).to(device).split(batch_size):
             if num_steps == 0:
                 return
             num_steps -= 1
@@ -309,11 +352,6 @@ def progress_bar(batches, num_steps, done=0, hidden=False):
     """Return `batches`, counted by a bar on standard error: at most a line in ten seconds where it is no terminal."""
     interval = 0.2 if sys.stderr.isatty() else 10
     return tqdm(batches, "train", num_steps, initial=done, disable=hidden, mininterval=interval)
-
-
-def autocast(device, precision):
-    """Return the context in which the layers compute in bfloat16, or in FP32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 @torch.inference_mode()
@@ -366,7 +404,8 @@ class Meter:
         self.total = total  # sums over the processes
         self.held_out = data.validation[: config.validation_limit]
         self.num_classes = len(data.classes)
-        self.free_since, self.start = 0, time.perf_counter()
+        self.free_since = 0
+        self.restart()
         self.sums = self._zeros = torch.zeros(3, device=data.train.images.device)
 
     def add(self, logits, loss, labels):
@@ -389,7 +428,12 @@ class Meter:
         self.history["points"].append(point)
         self.history["training_seconds"] += now - self.start
         self._look_for_plateau(point)
-        self.sums, self.start = self._zeros, time.perf_counter()
+        self.sums = self._zeros
+        self.restart()
+
+    def restart(self):
+        """Count the time of the next point from now on."""
+        self.start = time.perf_counter()
 
     def state_dict(self):
         """Return what a checkpoint needs of it, and of the history."""
@@ -423,9 +467,9 @@ class Meter:
 class Keeper:
     """Writes the checkpoints of a run, and brings a new run to where the last one is; does nothing without a folder."""
 
-    def __init__(self, folder, minutes, model, optimizer, schedule, meter):
-        self.folder, self.seconds = folder, 60 * minutes
-        self.model, self.optimizer, self.schedule, self.meter = model, optimizer, schedule, meter
+    def __init__(self, folder, minutes, model, optimizer, schedule, scaler, meter):
+        self.folder, self.seconds, self.model, self.meter = folder, 60 * minutes, model, meter
+        self.kept = {"optimizer": optimizer, "schedule": schedule, "scaler": scaler, "meter": meter}
         history = meter.history
         self.run = {key: history[key] for key in ("data", "train_images", "config", "precision", "num_steps")}
         self.epoch = math.ceil(history["train_images"] / history["config"]["batch_size"])  # in steps
@@ -437,9 +481,8 @@ class Keeper:
         if not found:
             return 0
         step, state = load_checkpoint(found[-1], self.model, self.run)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.meter.load_state_dict(state["meter"])
+        for name, part in self.kept.items():
+            part.load_state_dict(state[name])
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_random"], self.device)
@@ -450,12 +493,7 @@ class Keeper:
         ends = step % self.epoch == 0 or step == self.run["num_steps"]
         if not self.folder or not (ends or time.monotonic() - self.written > self.seconds):
             return
-        state = {
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "meter": self.meter.state_dict(),
-            "random": torch.get_rng_state(),
-        }
+        state = {name: part.state_dict() for name, part in self.kept.items()} | {"random": torch.get_rng_state()}
         if self.device.type == "cuda":
             state["cuda_random"] = torch.cuda.get_rng_state(self.device)
         save_checkpoint(self.folder, step, self.model, state, self.run)
@@ -471,41 +509,13 @@ def new_history(data, config, device, precision, num_steps):
         "config": asdict(config),
         "precision": precision,
         "num_steps": num_steps,
+        "parts": 1,
         "interrupted": False,
         "stuck_since_step": None,
         "training_seconds": 0.0,
         "points": [],
         **environment(device),
     }
-
-
-def environment(device):
-    """Return what a measured figure must name: device, versions, command and date."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()}, {device.type}"
-    return {
-        "device": device.type,
-        "device_name": name,
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "command": _command(),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-    }
-
-
-def _processor():
-    """Return the processor's name where the system tells it, else its kind, such as x86_64."""
-    with contextlib.suppress(OSError):
-        named = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-        if named:
-            return named.group(1).strip()
-    return platform.processor() or platform.machine()
-
-
-def _command():
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py":
-        return shlex.join(["python", "-m", program.parent.name, *sys.argv[1:]])
-    return "notebook" if "ipykernel" in program.name else program.name
 
 
 def write_json(path, content):

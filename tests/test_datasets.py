@@ -25,7 +25,16 @@ import torch.nn.functional as F
 from torchvision.datasets import FashionMNIST
 
 from nin_helpers import datasets
-from nin_helpers.datasets import DataError, ImageData, NoNetworkError, Split, data_folder, load_data, prepare
+from nin_helpers.datasets import (
+    DataError,
+    ImageData,
+    NoNetworkError,
+    Split,
+    data_folder,
+    flip_half,
+    load_data,
+    prepare,
+)
 
 REAL_FILES, REAL_MIRRORS = datasets.FILES, datasets.MIRRORS  # before the fixtures replace them
 NAMES = tuple(REAL_FILES)
@@ -709,3 +718,22 @@ def test_our_checksums_are_of_the_archives_whose_md5_sums_torchvision_lists(fash
 def test_the_classes_are_torchvisions(fashion_mnist):
     simple = [name.lower().split("/")[0] for name in FashionMNIST.classes]
     assert list(fashion_mnist.classes) == simple
+
+
+# ---- mirrored images, and pieces
+
+
+def test_half_of_the_images_are_mirrored_and_none_is_otherwise_changed(digits):
+    images = digits.train.images[:500]
+    flipped = flip_half(images)
+    mirrored = [torch.equal(after, before.flip(2)) for after, before in zip(flipped, images)]
+    same = [torch.equal(after, before) for after, before in zip(flipped, images)]
+    assert all(one or other for one, other in zip(mirrored, same))
+    assert 200 < sum(mirrored) < 300 and flipped.dtype == torch.uint8
+
+
+def test_pieces_are_the_whole_in_order(digits):
+    pieces = digits.train[:10].split(4)
+    assert [len(piece) for piece in pieces] == [4, 4, 2]
+    assert torch.equal(torch.cat([piece.images for piece in pieces]), digits.train.images[:10])
+    assert torch.equal(torch.cat([piece.labels for piece in pieces]), digits.train.labels[:10])

@@ -29,13 +29,15 @@ ARROWS = {
     "datasets": set(),
     "diagnostics": set(),
     "exercises": {"datasets", "nin", "resources", "training"},
-    "experiments": {"classics", "datasets", "diagnostics", "nin", "resources", "shapes", "training"},
+    "experiments": {"classics", "datasets", "diagnostics", "hardware", "nin", "resources", "shapes", "training"},
+    "hardware": set(),
     "nin": {"shapes"},
     "plots": set(),
     "resources": {"shapes"},
     "search": {"datasets", "experiments", "shapes", "training"},
     "shapes": set(),
-    "training": {"checkpoints", "datasets", "diagnostics", "shapes"},
+    "speed": {"hardware"},
+    "training": {"checkpoints", "datasets", "diagnostics", "hardware", "shapes"},
     "widgets": {"nin", "plots", "shapes"},
 }
 MODULES = sorted(path.stem for path in (ROOT / "nin_helpers").glob("*.py"))

@@ -186,7 +186,7 @@ def test_several_jobs_run_as_many_trials(trained, tmp_path):
         ({"profile": "nonsense"}, r"^profile='nonsense' is unknown"),
         ({"profile": "full"}, r"^profile='full' counts epochs"),
         ({"device": "cuda:97"}, r"^device='cuda:97' cannot be used here"),
-        ({"precision": "fp16"}, r"^precision='fp16' must be one of"),
+        ({"precision": "fp8"}, r"^precision='fp8' must be one of"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )

@@ -4,6 +4,8 @@ import errno
 import json
 import math
 import os
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nin_helpers.datasets import ImageData, Split, prepare
 from nin_helpers.nin import INITS, NiN, last_feature_size
@@ -24,13 +27,10 @@ from nin_helpers.training import (
     check_writable,
     dead_classes,
     default_profile,
-    environment,
     evaluate,
     is_plateau,
     make_config,
     make_optimizer,
-    pick_device,
-    pick_precision,
     predict,
     shuffled_batches,
     train,
@@ -39,7 +39,7 @@ from nin_helpers.training import (
 )
 
 HISTORY_KEYS = {
-    "data", "stand_in", "train_images", "config", "precision", "num_steps", "interrupted", "stuck_since_step",
+    "data", "stand_in", "train_images", "config", "precision", "num_steps", "parts", "interrupted", "stuck_since_step",
     "training_seconds", "points", "device", "device_name", "threads", "versions", "command", "date", "test_accuracy",
     "test_top5_accuracy", "dead_classes", "test_images",
 }  # fmt: skip
@@ -170,37 +170,6 @@ def test_the_default_profile_is_that_of_the_environment(monkeypatch):
     assert default_profile() == "smoke"
     monkeypatch.delenv("NIN_PROFILE")
     assert default_profile() == ("full" if torch.cuda.is_available() else "quick")
-
-
-# ---- devices and precision
-
-
-def test_a_device_that_is_there_is_taken():
-    assert pick_device("cpu") == torch.device("cpu")
-    assert pick_device("auto").type in ("cuda", "mps", "cpu")
-
-
-@pytest.mark.parametrize("bad", ["cuda:97", "mps:97", "nonsense", ""])
-def test_an_absent_device_is_named_in_one_line(bad):
-    with pytest.raises(ValueError) as caught:
-        pick_device(bad)
-    message = str(caught.value)
-    assert message.startswith(f"device={bad!r} cannot be used here (") and "device='auto'" in message
-    assert "\n" not in message
-
-
-@pytest.mark.parametrize("name", ["fp32", "bf16"])
-def test_a_precision_that_is_asked_for_is_taken(name):
-    assert pick_precision(name, torch.device("cpu")) == name
-
-
-@pytest.mark.parametrize(
-    "capabilities, expected", [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")], ids=str
-)
-def test_auto_takes_bf16_where_the_chip_computes_it(monkeypatch, capabilities, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert pick_precision("auto", torch.device("cpu")) == expected
-    assert pick_precision("auto", torch.device("mps")) == "fp32"
 
 
 # ---- batches
@@ -606,26 +575,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_a_warning(digits):
     assert 0 <= history["test_accuracy"] <= 1
 
 
-# ---- what a run names, and what it writes
-
-
-def test_the_environment_names_device_and_versions():
-    found = environment(torch.device("cpu"))
-    assert found["device"] == "cpu" and found["versions"]["torch"] == torch.__version__
-    assert found["threads"] == torch.get_num_threads()
-
-
-@pytest.mark.parametrize(
-    "arguments, command",
-    [
-        (["/home/me/nin_helpers/__main__.py", "train", "--out", "a b"], "python -m nin_helpers train --out 'a b'"),
-        (["/home/me/site-packages/ipykernel_launcher.py", "-f", "/home/me/kernel.json"], "notebook"),
-        (["/home/me/bin/pytest", "tests"], "pytest"),
-    ],
-)
-def test_the_command_is_named_without_the_machines_paths(monkeypatch, arguments, command):
-    monkeypatch.setattr("sys.argv", arguments)
-    assert environment(torch.device("cpu"))["command"] == command
+# ---- what a run writes
 
 
 def test_write_json_makes_the_folder_and_what_is_read_is_what_was_written(tmp_path):
@@ -699,3 +649,177 @@ def test_a_file_in_the_place_of_the_folder_is_one_clear_message(tmp_path, write,
 def test_check_writable_leaves_nothing_but_the_folder(tmp_path):
     check_writable(tmp_path / "new" / "history.json")
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
+
+
+# ---- memory that runs out, compilation, 16 bits, no waiting
+
+
+class NeedsMemory(nn.Module):
+    """A network that has memory for `fits` images at a time."""
+
+    def __init__(self, fits, inner=None):
+        super().__init__()
+        self.inner, self.fits = inner or tiny_model(), fits
+
+    def forward(self, x):
+        if self.training and len(x) > self.fits:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {len(x)} GiB.")
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 16])
+def test_a_batch_in_parts_is_the_same_step(digits, parts):
+    config, states = tiny_config(), []
+    for number in (1, parts):
+        model = tiny_model()
+        logits, loss = train_step(
+            model, digits.train[:16], *make_optimizer(model, config, 10), config, "fp32", parts=number
+        )
+        states.append([logits, loss, *(parameter.grad for parameter in model.parameters())])
+    for one, other in zip(*states):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_too_large_goes_through_in_parts_and_the_reader_is_told_once(digits):
+    config = tiny_config(num_steps=10)
+    plain, small = tiny_model(), NeedsMemory(fits=math.ceil(config.batch_size / 4))
+    train(plain, digits, config, quiet)
+    with pytest.warns(UserWarning, match="memory ran out") as caught:
+        history = train(small, digits, config, quiet)
+    assert [str(warning.message).partition(":")[0] for warning in caught] == [
+        f"memory ran out with {config.batch_size} images of 8 pixels"
+    ] * 2  # into 2 parts, then 4
+    assert history["parts"] == 4 and "4 parts" in str(caught[-1].message)
+    for one, other in zip(plain.parameters(), small.inner.parameters()):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_one_image_too_many_is_an_error(digits):
+    with pytest.warns(UserWarning), pytest.raises(torch.OutOfMemoryError, match="allocate 1 GiB"):
+        train(NeedsMemory(fits=0), digits, tiny_config(), quiet)
+
+
+LITTLE_MEMORY = """
+import json, re, resource, sys, torch, warnings
+torch.set_num_threads(1)
+from nin_helpers.datasets import load_data
+from nin_helpers.nin import NiN
+from nin_helpers.training import make_config, train
+data, model = load_data("digits"), NiN(init="alive", input_size=67)
+config = make_config("smoke", batch_size=512, num_steps=2, num_points=1, precision="fp32", device="cpu", test_limit=50)
+train(model, data, make_config("smoke", batch_size=8, num_steps=1, num_points=1, precision="fp32", device="cpu",
+      test_limit=50), lambda history: None)  # everything is loaded
+used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (used + 150 * 2**20,) * 2)
+history = train(model, data, config, lambda history: None)
+print(json.dumps([history["parts"], history["points"]]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process as Linux does")
+def test_memory_that_really_runs_out(tmp_path):
+    run = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    parts, points = json.loads(run.stdout)
+    assert parts >= 2 and "memory ran out with 512 images of 67 pixels" in run.stderr
+    assert math.isfinite(points[-1]["train_loss"])
+
+
+def test_what_cannot_be_compiled_goes_on_without_and_says_why(digits, monkeypatch):
+    def no_compiler(model, mode=None):
+        def fail(*_):
+            raise RuntimeError("No working C++ compiler found\nand more")
+
+        return fail_like(model, fail)
+
+    def fail_like(model, fail):
+        other = nn.Module()
+        other.forward = fail
+        return other
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    plain, model = tiny_model(), tiny_model()
+    train(plain, digits, tiny_config(), quiet)
+    with pytest.warns(UserWarning, match=r"compile failed \(RuntimeError: No working C\+\+ compiler found\): going on"):
+        train(model, digits, tiny_config(compile=True), quiet)
+    assert equal_states(state_of(plain), state_of(model))
+
+
+@pytest.mark.filterwarnings("default")
+def test_compiled_or_not_a_run_ends_the_same(digits):
+    models = tiny_model(), tiny_model()
+    for model, choice in zip(models, (False, True)):
+        train(model, digits, tiny_config(compile=choice, num_steps=5), quiet)
+    for one, other in zip(*(model.parameters() for model in models)):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_fp16_scales_the_loss_and_learns(digits, tmp_path):
+    model = tiny_model()
+    history = train(model, digits, tiny_config(precision="fp16", num_steps=100), quiet, checkpoints=tmp_path)
+    assert history["precision"] == "fp16" and history["points"][-1]["train_loss"] < 2
+    state = torch.load(sorted(tmp_path.iterdir())[-1] / "state.pt", weights_only=True)
+    assert state["scaler"]["scale"] > 1
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+class CountsReads(TorchDispatchMode):
+    """Counts what makes the host wait for the device: single numbers read from a tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_no_step_waits_for_the_device(digits, optimizer):
+    counts = []
+    for num_steps in (10, 40):
+        config = tiny_config(num_steps=num_steps, num_points=1, optimizer=optimizer, flip=True, label_smoothing=0.1)
+        with CountsReads() as reads:
+            train(tiny_model(), digits, config, quiet)
+        counts.append(reads.count)
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA tells when the host waits")
+def test_no_step_waits_for_the_gpu(digits):
+    config = tiny_config(device="cuda", optimizer="adamw", flip=True)
+    model, data = tiny_model().cuda(), digits.to("cuda")
+    optimizer, schedule = make_optimizer(model, config, 10)
+    train_step(model, data.train[:16], optimizer, schedule, config, "bf16")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        train_step(model, data.train[:16], optimizer, schedule, config, "bf16")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_label_smoothing_is_that_of_pytorch(digits):
+    model, config, batch = tiny_model(), tiny_config(label_smoothing=0.1), digits.train[:16]
+    logits, loss = train_step(model, batch, *make_optimizer(model, config, 10), config, "fp32")
+    torch.testing.assert_close(loss, F.cross_entropy(logits, batch.labels, label_smoothing=0.1))
+
+
+def test_flips_reach_the_network(digits):
+    model, split = RecordsInputs(), digits.train[:64]
+    config = tiny_config(flip=True, mean=0.0, std=1.0)
+    train_step(model, split, *make_optimizer(model, config, 10), config, "fp32")
+    plain = split.images / 255
+    mirrored = [torch.allclose(x, y.flip(2)) for x, y in zip(model.seen, plain)]
+    same = [torch.allclose(x, y) for x, y in zip(model.seen, plain)]
+    assert all(one or other for one, other in zip(mirrored, same)) and 10 < sum(mirrored) < 54
+
+
+class RecordsInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = tiny_model()
+
+    def forward(self, x):
+        self.seen = x
+        return self.inner(x)

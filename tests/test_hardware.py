@@ -1,0 +1,119 @@
+"""Devices, precisions and memory: what is taken, what is refused, and that memory is kept and given back."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nin_helpers.hardware import autocast, environment, is_out_of_memory, pick_device, pick_precision
+
+
+def test_a_device_that_is_there_is_taken():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cuda", "mps", "cpu")
+
+
+@pytest.mark.parametrize("bad", ["cuda:97", "mps:97", "nonsense", ""])
+def test_an_absent_device_is_named_in_one_line(bad):
+    with pytest.raises(ValueError) as caught:
+        pick_device(bad)
+    message = str(caught.value)
+    assert message.startswith(f"device={bad!r} cannot be used here (") and "device='auto'" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_a_precision_that_is_asked_for_is_taken(name):
+    assert pick_precision(name, torch.device("cpu")) == name
+
+
+@pytest.mark.parametrize(
+    "capabilities, expected", [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")], ids=str
+)
+def test_auto_takes_bf16_where_the_chip_computes_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert pick_precision("auto", torch.device("cpu")) == expected
+    assert pick_precision("auto", torch.device("mps")) == "fp32"
+
+
+def test_the_environment_names_device_and_versions():
+    found = environment(torch.device("cpu"))
+    assert found["device"] == "cpu" and found["versions"]["torch"] == torch.__version__
+    assert found["threads"] == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(
+    "arguments, command",
+    [
+        (["/home/me/nin_helpers/__main__.py", "train", "--out", "a b"], "python -m nin_helpers train --out 'a b'"),
+        (["/home/me/site-packages/ipykernel_launcher.py", "-f", "/home/me/kernel.json"], "notebook"),
+        (["/home/me/bin/pytest", "tests"], "pytest"),
+    ],
+)
+def test_the_command_is_named_without_the_machines_paths(monkeypatch, arguments, command):
+    monkeypatch.setattr("sys.argv", arguments)
+    assert environment(torch.device("cpu"))["command"] == command
+
+
+@pytest.mark.parametrize("has_bf16, expected", [(True, "bf16"), (False, "fp16")])
+def test_auto_takes_fp16_on_a_gpu_without_bf16(monkeypatch, has_bf16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert pick_precision("auto", torch.device("cuda")) == expected
+
+
+@pytest.mark.parametrize("precision, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.half)])
+def test_products_are_computed_in_the_precision(precision, dtype):
+    with autocast(torch.device("cpu"), precision):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: it has 9 bytes"),
+            True,
+        ),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
+        (RuntimeError("could not create a primitive"), True),  # oneDNN, without memory for its code
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_says_that_memory_is_full(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+FAULTS = """
+import json, resource, sys, torch
+from nin_helpers.hardware import keep_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(16 * 2**20)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+torch.ones(1), resident()
+found = {"before": [faults(), resident()]}
+memory = keep_memory(torch.device("cpu"))
+faults()
+found["kept"] = [faults(), resident()]
+memory.close()
+found["after"] = resident()
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's memory")
+def test_memory_is_used_again_and_given_back_in_the_end():
+    out = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=300, check=True).stdout
+    found = json.loads(out)
+    assert found["kept"][0] < found["before"][0] / 10, "the system was asked for new pages"
+    assert found["kept"][1] > found["before"][1] + 48  # MiB
+    assert found["after"] < found["before"][1] + 16
