@@ -45,8 +45,8 @@ lint: setup ## ruff alone
 	$(BIN)/ruff format --check .
 
 format: setup ## format the code; how the notebooks' cells are laid out is theirs to say
-	$(BIN)/ruff check --fix nin_helpers tests tools
-	$(BIN)/ruff format nin_helpers tests tools
+	$(BIN)/ruff check --fix nin_helpers benchmarks tests tools
+	$(BIN)/ruff format nin_helpers benchmarks tests tools
 
 notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb (ONLY=03 for one)
 	@$(BIN)/python tools/exercises.py

@@ -1,0 +1,173 @@
+"""Measures how fast NiN trains here, into one JSON for this machine.
+
+It compares, at the textbook's size and batch: the textbook's pipeline, ours, and the same step without any pipeline;
+and it measures what the chip could do at most. Each runs in a process of its own, which waits while others run. They
+take turns, and the first steps of each turn are not counted. Then: what ours costs with more data and larger batches.
+"""
+
+import contextlib
+import multiprocessing
+import re
+import resource
+import sys
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from benchmarks import pipelines
+from nin_helpers.datasets import load_data
+from nin_helpers.hardware import environment, pick_device, pick_precision
+from nin_helpers.nin import NiN
+from nin_helpers.resources import count_training_flops
+from nin_helpers.shapes import check_whole_number
+from nin_helpers.speed import compare, ratio
+from nin_helpers.training import check_writable, write_json
+
+WORKERS = (0, 2, 4)
+BATCHES = (64, 128, 256, 512, 1024, 2048)
+COPIES = (1, 2, 4)
+
+
+def measure(
+    out, device="auto", rounds=5, *, size=224, batch_size=128, steps=None, growth=True, compile=False, root=None
+):
+    """Measure on `device` and write `out`/speed_MACHINE.json; return the result.
+
+    rounds: turns of each case. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 50.
+    growth: whether more data and other batch sizes are measured too. compile: whether ours goes through torch.compile.
+    Raises ValueError for a bad argument, DataError without Fashion-MNIST.
+    """
+    device = pick_device(device)
+    for name, value in (("rounds", rounds), ("size", size), ("batch_size", batch_size)):
+        check_whole_number(name, value, 1)
+    precision = pick_precision("auto", device)
+    settings = {
+        "size": size, "batch_size": batch_size, "steps": steps or (2 if device.type == "cpu" else 50), "copies": 1,
+        "precision": precision, "device": str(device), "num_workers": 0, "compile": compile,
+    }  # fmt: skip
+    result = {"experiment": "benchmark", "data": "fashion_mnist", "settings": settings, **environment(device)}
+    path = Path(out) / f"speed_{_slug(result['device_name'])}.json"
+    check_writable(path)
+    load_data("fashion_mnist", root)  # fails here, once, rather than in each process
+    flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
+    result |= {"flops_per_image": flops, "runs": [], "limits": [], "peak_bytes": {}, "growth": []}
+    _compare_in_turns(result, _cases(settings), rounds, root)
+    if growth:
+        _grow(result, settings, root)
+    write_json(path, result)
+    print(report(result), f"{path} written", sep="\n")
+    return result
+
+
+def report(result):
+    """Return what a benchmark found as a table to print: images a second of each case, and the ratios."""
+    precision, lines = result["settings"]["precision"], []
+    for case, rate in compare(result).items():
+        lines.append(f"{case:24}{rate['median']:12.1f} images/s ({rate['lowest']:.1f} – {rate['highest']:.1f})")
+    for kind in dict.fromkeys(("fp32", precision)):
+        for other in (best_textbook(result), f"compute only, {kind}"):
+            found = ratio(result, f"ours, {kind}", other)
+            lines.append(
+                f"ours, {kind} : {other} = {found['median']:.2f} ({found['lowest']:.2f} – {found['highest']:.2f})"
+            )
+    return "\n".join(lines)
+
+
+def best_textbook(result):
+    """Return the textbook's case with the number of workers that is fastest."""
+    rates = compare(result)
+    return max((case for case in rates if case.startswith("textbook")), key=lambda case: rates[case]["median"])
+
+
+def _cases(settings):
+    """Return {case: (pipeline, settings)}, those of one precision side by side."""
+    cases = {f"textbook, {n} workers": ("textbook", {**settings, "num_workers": n}) for n in WORKERS}
+    for precision in dict.fromkeys(("fp32", settings["precision"])):
+        chosen = {**settings, "precision": precision}
+        cases[f"ours, {precision}"] = "ours", chosen
+        cases[f"compute only, {precision}"] = "compute_only", chosen
+        cases[f"limits, {precision}"] = "limits", chosen
+    return cases
+
+
+def _compare_in_turns(result, cases, rounds, root):
+    with contextlib.ExitStack() as stack:
+        processes = {case: stack.enter_context(Turns(*parts, root)) for case, parts in cases.items()}
+        for repeat, (case, process) in tqdm(
+            [(repeat, item) for repeat in range(rounds) for item in processes.items()], "speed"
+        ):
+            rate, peak = process.turn()
+            if case.startswith("limits"):
+                found = {"precision": process.settings["precision"], "matrix_rate": rate[0], "memory_rate": rate[1]}
+                result["limits"].append({"repeat": repeat, **found})
+            else:
+                result["runs"].append({"case": case, "repeat": repeat, "images_per_second": rate})
+                result["peak_bytes"][case] = peak
+
+
+def _grow(result, settings, root):
+    steps = settings["steps"]
+    cases = [{"batch_size": size, "steps": max(1, steps * settings["batch_size"] // size)} for size in BATCHES]
+    for change in tqdm(cases + [{"copies": copies} for copies in COPIES], "growth"):
+        with Turns("ours", {**settings, **change}, root) as process:
+            rates, peaks = zip(*(process.turn() for _ in range(2)))
+        chosen = {"batch_size": settings["batch_size"], "copies": 1, **change}
+        result["growth"].append({**chosen, "images_per_second": rates, "peak_bytes": max(peaks)})
+
+
+class Turns:
+    """A pipeline in a process of its own, which takes a turn when asked and waits otherwise."""
+
+    def __init__(self, name, settings, root):
+        self.settings = settings
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        self.process = context.Process(target=_work, args=(name, settings, root, other))
+        self.process.start()
+        other.close()
+
+    def __enter__(self):
+        return self
+
+    def turn(self):
+        """Run two stretches of `steps` steps; return the second's rate, and the peak of memory so far, in bytes."""
+        self.connection.send("go")
+        try:
+            return self.connection.recv()
+        except EOFError:
+            raise RuntimeError(f"the process that measures {self.settings} has ended: see its error above") from None
+
+    def __exit__(self, *_):
+        self.connection.close()
+        self.process.join()
+
+
+def _work(name, settings, root, connection):
+    rates = []
+
+    def pause(rate):
+        rates.append(rate)
+        try:
+            if len(rates) % 2 == 0:
+                connection.send((rate, _peak(settings["device"])))
+                connection.recv()
+        except (EOFError, BrokenPipeError):  # the benchmark is over
+            raise KeyboardInterrupt from None
+
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
+        data = load_data("fashion_mnist", root)
+        connection.recv()
+        getattr(pipelines, name)(settings, data, pause)
+
+
+def _peak(device):
+    """Return the most memory of this process so far, in bytes: on CUDA that of PyTorch's tensors there."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _slug(name):
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

@@ -1,0 +1,203 @@
+"""How fast a chip can go, how fast each layer goes on it, and what a training step spends its time on.
+
+The roofline (Williams, Waterman and Patterson, 2009): an operation takes at least its floating-point operations over
+the rate at which the chip multiplies matrices, and at least the bytes that it moves over the rate of the memory.
+"""
+
+import functools
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from nin_helpers.hardware import autocast, keep_memory
+
+KINDS = {  # of what a profiler calls an operation, first match first
+    "convolution": ("conv", "gemm", "xmma", "cutlass"),
+    "pooling": ("pool",),
+    "ReLU": ("relu", "threshold", "clamp_min"),
+}
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What the forward and the backward pass of one layer cost, for a whole batch.
+
+    flops: floating-point operations, a multiply–accumulate is two. bytes: what its operations read and write, each
+    tensor once an operation. seconds: measured, the layer alone.
+    """
+
+    name: str
+    type: str
+    flops: int
+    bytes: int
+    seconds: float
+
+    def limits(self, matrix_rate, memory_rate):
+        """Return the seconds that arithmetic and memory traffic take at least; the larger one binds."""
+        return self.flops / matrix_rate, self.bytes / memory_rate
+
+
+def matrix_rate(device, precision, seconds=0.5):
+    """Return the floating-point operations a second of `device`, multiplying square matrices; the best of five sizes.
+
+    precision: "fp32", "bf16" or "fp16". Each size is repeated for about a fifth of `seconds`, and its median counts.
+    """
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    sizes = (768, 1024, 1536, 2048, 3072) if device.type == "cpu" else (2048, 4096, 6144, 8192, 12288)
+    rates = []
+    for size in sizes:
+        one, two = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+        product = functools.partial(torch.mm, one, two, out=torch.empty_like(one))
+        rates.append(2 * size**3 / _median_seconds(product, device, seconds / len(sizes)))
+    return max(rates)
+
+
+def memory_rate(device, seconds=0.5):
+    """Return the bytes a second that a copy within the memory of `device` reads and writes, 128 MiB of each."""
+    source = torch.ones(2**25, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _median_seconds(lambda: target.copy_(source), device, seconds)
+
+
+def layer_costs(model, x, precision="fp32", seconds=0.2):
+    """Return a `LayerCost` for each layer without layers of its own that computes, in the order of the forward pass.
+
+    x: (batch, channel, height, width), on the model's device. Each layer runs forward and backward on what it gets in
+    the network, for about `seconds`; the first one without a gradient for its input, as in training.
+    """
+    inputs, costs = {}, []
+    leaves = {layer: name for name, layer in model.named_modules() if not list(layer.children())}
+
+    def keep(layer, args):
+        inputs[layer] = args[0].detach()
+
+    hooks = [layer.register_forward_pre_hook(keep) for layer in leaves]
+    model.train()
+    try:
+        with torch.no_grad(), autocast(x.device, precision):
+            model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    with keep_memory(x.device):
+        for layer, value in inputs.items():
+            value.requires_grad_(bool(costs))
+
+            def run(layer=layer, value=value):
+                with autocast(value.device, precision):
+                    output = layer(value)
+                if output.requires_grad:
+                    output.backward(torch.ones_like(output))
+
+            with FlopCounterMode(display=False) as flops, _Traffic() as traffic:
+                run()
+            if type(layer).__name__ not in ("Flatten", "Identity"):
+                taken = _median_seconds(run, x.device, seconds)
+                kind = type(layer).__name__
+                costs.append(LayerCost(leaves[layer], kind, flops.get_total_flops(), traffic.bytes, taken))
+            value.grad = None
+    for parameter in model.parameters():
+        parameter.grad = None
+    return costs
+
+
+def profile_step(step, device):
+    """Return [(kind, name, start, duration), …] of the operations of one call of `step`, in seconds from its first one.
+
+    On CUDA these are the kernels, elsewhere PyTorch's operations, without those that run inside another. kind: one of
+    `KINDS`, or "the rest". `step` is called twice before.
+    """
+    on_cuda = device.type == "cuda"
+    for _ in range(2):
+        step()
+    _wait(device)
+    with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_cuda) as recorded:
+        step()
+        _wait(device)
+    if on_cuda:
+        events = [event for event in recorded.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    else:
+        events = [event for event in recorded.events() if _is_outermost(event)]
+    first = min(event.time_range.start for event in events)
+    return [
+        (kind_of(event.name), event.name, (event.time_range.start - first) / 1e6, event.time_range.elapsed_us() / 1e6)
+        for event in sorted(events, key=lambda event: event.time_range.start)
+    ]
+
+
+def kind_of(name):
+    """Return which of `KINDS` an operation or kernel called `name` is, or "the rest"."""
+    found = [kind for kind, parts in KINDS.items() if any(part in name.lower() for part in parts)]
+    return found[0] if found else "the rest"
+
+
+def compare(result):
+    """Return {case: {"median", "lowest", "highest"}} of the images a second that a benchmark's `result` holds."""
+    rates = {}
+    for run in result["runs"]:
+        rates.setdefault(run["case"], []).append(run["images_per_second"])
+    return {case: _spread(values) for case, values in rates.items()}
+
+
+def ratio(result, case, other):
+    """Return median, lowest and highest of the rate of `case` over that of `other`, round by round.
+
+    Raises ValueError for a case that the result does not have in each round.
+    """
+    rounds = [
+        {run["repeat"]: run["images_per_second"] for run in result["runs"] if run["case"] == name}
+        for name in (case, other)
+    ]
+    if not rounds[0] or rounds[0].keys() != rounds[1].keys():
+        raise ValueError(f"case={case!r} and other={other!r} must both be in each round of the benchmark")
+    return _spread([rate / rounds[1][repeat] for repeat, rate in rounds[0].items()])
+
+
+def _spread(values):
+    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+class _Traffic(TorchDispatchMode):
+    """Adds up the bytes of the tensors that operations take and return; one that returns a view moves none."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if not function.is_view and function is not torch.ops.aten.detach.default:
+            moved = tree_leaves((args, kwargs, result))
+            self.bytes += sum(tensor.nbytes for tensor in moved if isinstance(tensor, torch.Tensor))
+        return result
+
+
+def _is_outermost(event):
+    parent = event.cpu_parent
+    while parent is not None and not parent.name.startswith("aten::"):
+        parent = parent.cpu_parent
+    return event.name.startswith("aten::") and parent is None
+
+
+def _median_seconds(call, device, seconds):
+    """Return the median time of `call`, after one that is not counted: three calls, more within `seconds`."""
+    call()
+    _wait(device)
+    times = []
+    while len(times) < 3 or sum(times) < seconds:
+        start = time.perf_counter()
+        call()
+        _wait(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _wait(device):
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
