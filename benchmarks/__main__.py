@@ -20,7 +20,7 @@ def main(arguments=None):
     )
     parser.add_argument("--compile", action="store_true", help="ours by torch.compile")
     parser.add_argument("--data", dest="root", help="folder that holds FashionMNIST/raw (default: NIN_DATA)")
-    parser.add_argument("--out", default="results", help="folder for speed_MACHINE.json (default: results)")
+    parser.add_argument("--out", default="results", help="folder for benchmark_MACHINE.json (default: results)")
     try:
         measure(**vars(parser.parse_args(arguments)))
     except (ValueError, DataError, OSError) as error:

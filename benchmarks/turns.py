@@ -21,7 +21,7 @@ from nin_helpers.hardware import environment, pick_device, pick_precision
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
 from nin_helpers.shapes import check_whole_number
-from nin_helpers.speed import compare, ratio
+from nin_helpers.speed import report
 from nin_helpers.training import check_writable, write_json
 
 WORKERS = (0, 2, 4)
@@ -32,22 +32,23 @@ COPIES = (1, 2, 4)
 def measure(
     out, device="auto", rounds=5, *, size=224, batch_size=128, steps=None, growth=True, compile=False, root=None
 ):
-    """Measure on `device` and write `out`/speed_MACHINE.json; return the result.
+    """Measure on `device` and write `out`/benchmark_MACHINE.json; return the result.
 
     rounds: turns of each case. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 50.
     growth: whether more data and other batch sizes are measured too. compile: whether ours goes through torch.compile.
     Raises ValueError for a bad argument, DataError without Fashion-MNIST.
     """
     device = pick_device(device)
-    for name, value in (("rounds", rounds), ("size", size), ("batch_size", batch_size)):
+    steps = (2 if device.type == "cpu" else 50) if steps is None else steps
+    for name, value in (("rounds", rounds), ("size", size), ("batch_size", batch_size), ("steps", steps)):
         check_whole_number(name, value, 1)
     precision = pick_precision("auto", device)
     settings = {
-        "size": size, "batch_size": batch_size, "steps": steps or (2 if device.type == "cpu" else 50), "copies": 1,
+        "size": size, "batch_size": batch_size, "steps": steps, "copies": 1,
         "precision": precision, "device": str(device), "num_workers": 0, "compile": compile,
     }  # fmt: skip
     result = {"experiment": "benchmark", "data": "fashion_mnist", "settings": settings, **environment(device)}
-    path = Path(out) / f"speed_{_slug(result['device_name'])}.json"
+    path = Path(out) / f"benchmark_{_slug(result['device_name'])}.json"
     check_writable(path)
     load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
@@ -58,26 +59,6 @@ def measure(
     write_json(path, result)
     print(report(result), f"{path} written", sep="\n")
     return result
-
-
-def report(result):
-    """Return what a benchmark found as a table to print: images a second of each case, and the ratios."""
-    precision, lines = result["settings"]["precision"], []
-    for case, rate in compare(result).items():
-        lines.append(f"{case:24}{rate['median']:12.1f} images/s ({rate['lowest']:.1f} – {rate['highest']:.1f})")
-    for kind in dict.fromkeys(("fp32", precision)):
-        for other in (best_textbook(result), f"compute only, {kind}"):
-            found = ratio(result, f"ours, {kind}", other)
-            lines.append(
-                f"ours, {kind} : {other} = {found['median']:.2f} ({found['lowest']:.2f} – {found['highest']:.2f})"
-            )
-    return "\n".join(lines)
-
-
-def best_textbook(result):
-    """Return the textbook's case with the number of workers that is fastest."""
-    rates = compare(result)
-    return max((case for case in rates if case.startswith("textbook")), key=lambda case: rates[case]["median"])
 
 
 def _cases(settings):

@@ -190,6 +190,16 @@ def load_result(name, folder=None):
     raise FileNotFoundError(f"there is no result {name!r}: {path} is missing")
 
 
+def load_results(start):
+    """Return the results whose names begin with `start`, by name: those of the checkout's results/ or the installed."""
+    for place in (Path(__file__).parent.parent / "results", files("nin_helpers") / "results"):
+        names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        found = [name.removesuffix(".json") for name in names if name.startswith(start) and name.endswith(".json")]
+        if found:
+            return [load_result(name) for name in found]
+    return []
+
+
 def summarise(result):
     """Return {case: figures} of an experiment's result, cases in the order of `EXPERIMENTS`.
 

@@ -278,6 +278,43 @@ def show_maps(images, maps, titles, heading="", columns=6, brightest=None):
     return figure
 
 
+def plot_roofline(points, matrix_rate, memory_rate, title=""):
+    """Draw the roof that matrix and memory rate make, and layers under it: {kind: [(name, flops, bytes, seconds), …]}.
+
+    matrix_rate: FLOP a second; memory_rate: bytes a second. A layer without arithmetic is left out.
+    """
+    figure, axis = plt.subplots(figsize=(8, 4.4))
+    ridge = matrix_rate / memory_rate
+    axis.plot([0.3, ridge, 3000], [0.3 * memory_rate, matrix_rate, matrix_rate], color=GREY)
+    axis.text(ridge, matrix_rate * 1.12, f"ridge: {ridge:.0f} FLOP per byte", ha="center", fontsize=8)
+    for (kind, layers), (colour, _, marker) in zip(points.items(), STYLES):
+        layers = [layer for layer in layers if layer[1]]
+        at = [flops / moved for _, flops, moved, _ in layers], [flops / taken for _, flops, _, taken in layers]
+        axis.plot(*at, marker, color=colour, label=kind)
+        for name, x, y in zip((layer[0] for layer in layers), *at):
+            axis.annotate(name, (x, y), (4, -9), textcoords="offset points", fontsize=7)
+    axis.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="FLOP per second", title=title)
+    axis.set_ylim(top=matrix_rate * 2)
+    axis.legend(fontsize=8, loc="lower right")
+    axis.grid(alpha=0.3)
+    figure.tight_layout()
+    return figure
+
+
+def plot_trace(events, title=""):
+    """Draw when each operation of [(kind, name, start, duration), …] ran, in seconds; a row for each kind."""
+    kinds = list(dict.fromkeys(event[0] for event in events))
+    figure, axis = plt.subplots(figsize=(9, 0.5 * len(kinds) + 1.2))
+    for row, (kind, (colour, *_)) in enumerate(zip(kinds, STYLES)):
+        bars = [(1000 * start, 1000 * taken) for other, _, start, taken in events if other == kind]
+        axis.broken_barh(bars, (row - 0.38, 0.76), color=colour)
+    axis.set(yticks=range(len(kinds)), yticklabels=kinds, xlabel="milliseconds", title=title, xlim=(0, None))
+    axis.invert_yaxis()
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
 def show(figure, alt):
     """Show `figure` in a notebook, once, with `alt` as its text for those who cannot see it."""
     from IPython.display import display

@@ -87,23 +87,17 @@ def layer_costs(model, x, precision="fp32", seconds=0.2):
             hook.remove()
     with keep_memory(x.device):
         for layer, value in inputs.items():
+            if type(layer).__name__ in ("Flatten", "Identity"):
+                continue
             value.requires_grad_(bool(costs))
-
-            def run(layer=layer, value=value):
-                with autocast(value.device, precision):
-                    output = layer(value)
-                if output.requires_grad:
-                    output.backward(torch.ones_like(output))
-
+            run = functools.partial(_forward_and_backward, layer, value, [], precision)
+            run()
             with FlopCounterMode(display=False) as flops, _Traffic() as traffic:
                 run()
-            if type(layer).__name__ not in ("Flatten", "Identity"):
-                taken = _median_seconds(run, x.device, seconds)
-                kind = type(layer).__name__
-                costs.append(LayerCost(leaves[layer], kind, flops.get_total_flops(), traffic.bytes, taken))
+            taken = _median_seconds(run, x.device, seconds)
+            costs.append(LayerCost(leaves[layer], type(layer).__name__, flops.get_total_flops(), traffic.bytes, taken))
             value.grad = None
-    for parameter in model.parameters():
-        parameter.grad = None
+            layer.zero_grad()
     return costs
 
 
@@ -138,29 +132,83 @@ def kind_of(name):
 
 
 def compare(result):
-    """Return {case: {"median", "lowest", "highest"}} of the images a second that a benchmark's `result` holds."""
-    rates = {}
-    for run in result["runs"]:
-        rates.setdefault(run["case"], []).append(run["images_per_second"])
-    return {case: _spread(values) for case, values in rates.items()}
+    """Return {case: figures} of a benchmark's `result`, in the order in which the cases ran.
+
+    figures: median, lowest and highest images a second over the rounds; utilisation, the share of the chip's matrix
+    rate in the same precision that the median uses (0 to 1); peak_bytes of the process, or of the GPU's memory.
+    """
+    matrix = {}
+    for limit in result["limits"]:
+        matrix.setdefault(limit["precision"], []).append(limit["matrix_rate"])
+    figures = {}
+    for case in dict.fromkeys(run["case"] for run in result["runs"]):
+        spread = _spread([run["images_per_second"] for run in result["runs"] if run["case"] == case])
+        precision = case.rpartition(", ")[2] if case.rpartition(", ")[2] in matrix else "fp32"
+        used = spread["median"] * result["flops_per_image"] / statistics.median(matrix[precision])
+        figures[case] = {**spread, "utilisation": used, "peak_bytes": result["peak_bytes"][case]}
+    return figures
 
 
 def ratio(result, case, other):
     """Return median, lowest and highest of the rate of `case` over that of `other`, round by round.
 
-    Raises ValueError for a case that the result does not have in each round.
+    Raises ValueError for a case that the result does not have, or not in each round.
     """
-    rounds = [
+    one, two = (
         {run["repeat"]: run["images_per_second"] for run in result["runs"] if run["case"] == name}
         for name in (case, other)
+    )
+    if not one or one.keys() != two.keys():
+        cases = ", ".join(dict.fromkeys(run["case"] for run in result["runs"]))
+        raise ValueError(f"case={case!r} and other={other!r} must be in each round; the benchmark has {cases}")
+    return _spread([rate / two[repeat] for repeat, rate in one.items()])
+
+
+def best_textbook(result):
+    """Return the textbook's case with the number of workers that is fastest."""
+    figures = compare(result)
+    return max((case for case in figures if case.startswith("textbook")), key=lambda case: figures[case]["median"])
+
+
+def report(result):
+    """Return what a benchmark found as a table to print, below lines that say how it was measured."""
+    settings, best = result["settings"], best_textbook(result)
+    rounds = 1 + max(run["repeat"] for run in result["runs"])
+    lines = [
+        result["command"],
+        f"{result['date']}, {result['device_name']}, {result['threads']} threads, torch {result['versions']['torch']}",
+        f"Fashion-MNIST, {settings['size']} px, batches of {settings['batch_size']}, median (range) of {rounds} rounds",
+        "",
+        f"{'':22}{'images/s':>27}{'to the textbook':>22}{'of matrix rate':>16}{'memory':>11}",
     ]
-    if not rounds[0] or rounds[0].keys() != rounds[1].keys():
-        raise ValueError(f"case={case!r} and other={other!r} must both be in each round of the benchmark")
-    return _spread([rate / rounds[1][repeat] for repeat, rate in rounds[0].items()])
+    for case, row in compare(result).items():
+        rate = f"{row['median']:,.1f} ({row['lowest']:,.1f} – {row['highest']:,.1f})"
+        found = ratio(result, case, best)
+        times = f"{found['median']:.2f} ({found['lowest']:.2f} – {found['highest']:.2f})"
+        memory = f"{row['peak_bytes'] / 2**30:.2f} GiB"
+        lines.append(f"{case:22}{rate:>27}{times:>22}{row['utilisation']:>16.0%}{memory:>11}")
+    for kind in dict.fromkeys(("fp32", settings["precision"])):
+        found = ratio(result, f"ours, {kind}", f"compute only, {kind}")
+        lines.append(
+            f"ours to compute only, {kind}: {found['median']:.3f} ({found['lowest']:.3f} – {found['highest']:.3f})"
+        )
+    return "\n".join(lines)
 
 
 def _spread(values):
     return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+def _forward_and_backward(layer, x, gradient, precision):
+    """Run `layer` on x and back; `gradient` is a list that keeps the one that comes from above, made the first time."""
+    layer.zero_grad()  # what is there would be added to
+    x.grad = None
+    with autocast(x.device, precision):
+        output = layer(x)
+    if not gradient:
+        gradient.append(torch.ones_like(output))
+    if output.requires_grad:
+        output.backward(gradient[0])
 
 
 class _Traffic(TorchDispatchMode):

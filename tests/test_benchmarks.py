@@ -1,0 +1,98 @@
+"""The benchmark itself, at a size that takes seconds: that each way to train runs, and what is written."""
+
+import json
+import os
+
+import numpy
+import pytest
+import torch
+
+from benchmarks import __main__ as command
+from benchmarks import pipelines, turns
+from nin_helpers.datasets import Split
+from nin_helpers.nin import NiN
+from nin_helpers.resources import count_training_flops
+
+SETTINGS = {
+    "size": 67, "batch_size": 4, "steps": 2, "copies": 1, "precision": "fp32", "device": "cpu", "num_workers": 0,
+    "compile": False,
+}  # fmt: skip
+
+
+class Stop:
+    """A `pause` that notes what it gets, and ends a loop the second time."""
+
+    def __init__(self):
+        self.rates = []
+
+    def __call__(self, rate):
+        self.rates.append(rate)
+        if len(self.rates) == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("pipeline", [pipelines.textbook, pipelines.compute_only], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_each_pipeline_trains_until_it_is_stopped(digits, pipeline, precision):
+    stop = Stop()
+    with pytest.raises(KeyboardInterrupt):
+        pipeline({**SETTINGS, "precision": precision}, digits, stop)
+    assert len(stop.rates) == 2 and min(stop.rates) > 0
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_ours_is_train_on_as_many_copies_of_the_data(digits, copies, monkeypatch):
+    seen = []
+    monkeypatch.setattr(pipelines, "train", lambda model, data, config, on_point: seen.append((data, config)))
+    pipelines.ours({**SETTINGS, "copies": copies}, digits, Stop())
+    ((data, config),) = seen
+    assert len(data.train) == copies * len(digits.train)
+    assert torch.equal(data.train.images[-5:], digits.train.images[-5:])
+    assert config.num_steps // config.num_points == 2 and (config.size, config.batch_size) == (67, 4)
+
+
+def test_ours_stops_when_it_is_told_to(digits):
+    stop = Stop()
+    pipelines.ours(SETTINGS, digits, stop)
+    assert len(stop.rates) == 2 and min(stop.rates) > 0
+
+
+def test_the_textbooks_pictures_are_those_that_torchvision_makes(digits):
+    split = Split(digits.train.images[:3], digits.train.labels[:3])
+    pictures = pipelines.Pictures(split, None)
+    picture, label = pictures[1]
+    assert numpy.array_equal(picture, split.images[1, 0]) and label == split.labels[1]
+
+
+@pytest.mark.skipif("NIN_DATA" not in os.environ, reason="needs Fashion-MNIST")
+def test_the_command_measures_each_case_in_turns_and_writes_one_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "WORKERS", (0,))
+    monkeypatch.setattr(turns, "BATCHES", (8,))
+    monkeypatch.setattr(turns, "COPIES", (2,))
+    options = ["--size", "67", "--batch-size", "4", "--steps", "1", "--rounds", "2", "--device", "cpu"]
+    assert command.main([*options, "--out", str(tmp_path)]) == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith("benchmark_") and str(path) in capsys.readouterr().out
+    result = json.loads(path.read_text())
+    kinds = {"fp32", result["settings"]["precision"]}
+    cases = {"textbook, 0 workers"} | {f"{name}, {kind}" for name in ("ours", "compute only") for kind in kinds}
+    assert sorted((run["case"], run["repeat"]) for run in result["runs"]) == sorted(
+        (case, repeat) for case in cases for repeat in range(2)
+    )
+    assert {limit["precision"] for limit in result["limits"]} == kinds and set(result["peak_bytes"]) == cases
+    assert result["flops_per_image"] == count_training_flops(NiN(input_size=67), (1, 1, 67, 67))
+    assert [(row["batch_size"], row["copies"]) for row in result["growth"]] == [(8, 1), (4, 2)]
+
+
+@pytest.mark.parametrize(
+    "bad", [["--rounds", "0"], ["--size", "0"], ["--device", "cuda:97"], ["--steps", "0"]], ids=" ".join
+)
+def test_bad_options_are_one_line(tmp_path, capsys, bad):
+    assert command.main([*bad, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {bad[0][2:]}=") and error.count("\n") == 1
+
+
+def test_without_fashion_mnist_it_says_so(tmp_path, capsys):
+    assert command.main(["--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    assert "no mirror gave" in capsys.readouterr().err
