@@ -70,7 +70,7 @@ def ours(settings, data, pause):
     num_points = 10_000  # more than anybody waits for
     config = _config(settings, num_steps=num_points * settings["steps"], num_points=num_points)
     data = replace(data, train=repeated, validation=data.validation[:2], test=data.test[:1])
-    model = NiN(init=config.init, input_size=config.size)
+    model = NiN(**config.network())
     train(model, data, config, lambda history: pause(history["points"][-1]["images_per_second"]))
 
 
@@ -79,7 +79,7 @@ def compute_only(settings, data, pause):
     config, device = _config(settings, num_steps=10**9), torch.device(settings["device"])
     split = data.train[: config.batch_size].to(device)
     x = prepare(split.images, config.size, config.mean, config.std)
-    model = NiN(init=config.init, input_size=config.size).to(device, memory_format=torch.channels_last).train()
+    model = NiN(**config.network()).to(device, memory_format=torch.channels_last).train()
     optimizer, schedule = make_optimizer(model, config, config.num_steps)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
     forward = torch.compile(model, mode="reduce-overhead" if device.type == "cuda" else None)

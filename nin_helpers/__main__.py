@@ -7,7 +7,7 @@ from pathlib import Path
 
 EXPERIMENTS = (
     "recipes, cure, dead_classes (notebook 3); search, tuned, per_pixel, per_pixel_longer, heads, resources, "
-    "reduction, family, speed (the exercises)"
+    "reduction, family, speed (the exercises); modern (notebook 6)"
 )
 
 
@@ -31,7 +31,7 @@ def _parser():
 
     train = commands.add_parser("train", help="train one network, without a notebook")
     train.add_argument("--profile", default="quick", help="how much: smoke, quick (default) or full")
-    train.add_argument("--recipe", default="alive", help="how: alive (default), sgd_default, sgd_xavier or adam")
+    train.add_argument("--recipe", default="alive", help="how: alive (default), modern, sgd_default, sgd_xavier, adam")
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")
     train.add_argument("--seed", type=int, default=0)
@@ -88,8 +88,7 @@ def _train(options):
     if first:
         print(data)
     torch.manual_seed(config.seed)
-    options = {"init": config.init, "batch_norm": config.batch_norm, "input_size": config.size}
-    model = NiN(num_classes=len(data.classes), **options)
+    model = NiN(num_classes=len(data.classes), **config.network())
     history = train(model, data, config, checkpoints=checkpoints)
     if not first:
         return

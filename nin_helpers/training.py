@@ -42,12 +42,19 @@ RECIPES = {
     "alive": {
         "init": "alive", "optimizer": "adamw", "lr": 1e-3, "schedule": "warmup_linear", "mean": 0.286, "std": 0.353,
     },
+    # the same network with today's habits, for accuracy in little time; lr and dropout were chosen on held-out images
+    "modern": {
+        "init": "alive", "batch_norm": True, "optimizer": "adamw", "lr": 5e-3, "weight_decay": 0.05,
+        "schedule": "warmup_linear", "label_smoothing": 0.1, "flip": True, "mean": 0.286, "std": 0.353,
+    },
 }  # fmt: skip
 
 # How much of it: the textbook's run; one for a CPU in minutes, whose last map is still 2 × 2; one for tests.
 PROFILES = {
     "full": {"size": 224, "batch_size": 128, "num_epochs": 10, "num_points": 10},
     "quick": {"size": 112, "batch_size": 64, "num_steps": 1500},
+    # all images, ten times, at a size that a CPU can do
+    "long": {"size": 99, "batch_size": 128, "num_epochs": 10, "num_points": 10},
     # one of the many runs of an experiment
     "reduced": {"size": 99, "batch_size": 32, "num_steps": 300, "num_points": 6, "test_limit": 2000},
     # one of the fewer, longer runs behind the solutions; the last map is 3 × 3
@@ -134,6 +141,11 @@ class TrainConfig:
         for name in ("momentum", "weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be at least 0 and less than 1")
+
+
+    def network(self):
+        """Return the arguments of `nin.NiN` that the run is meant for: init, batch_norm and input_size."""
+        return {"init": self.init, "batch_norm": self.batch_norm, "input_size": self.size}
 
 
 def make_config(profile="quick", recipe="alive", **changes):
@@ -321,12 +333,15 @@ def _accelerator(device):
 
 def make_optimizer(model, config, num_steps):
     """Return the optimizer that `config` names, and the schedule of its learning rate over `num_steps`."""
+    layers, rest = (
+        [parameter for parameter in model.parameters() if (parameter.dim() > 1) is weights] for weights in (True, False)
+    )
+    groups = [{"params": layers}, {"params": rest, "weight_decay": 0.0}]  # no decay of biases and normalisations
+    options = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
-        options = {"momentum": config.momentum, "weight_decay": config.weight_decay}
-        optimizer = torch.optim.SGD(model.parameters(), config.lr, fused=True, **options)
+        optimizer = torch.optim.SGD(groups, momentum=config.momentum, **options)
     else:
-        kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-        optimizer = kind(model.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+        optimizer = (torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW)(groups, **options)
 
     def factor(step):
         if config.schedule == "constant":
