@@ -291,8 +291,10 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
         layers = [layer for layer in layers if layer[1]]
         at = [flops / moved for _, flops, moved, _ in layers], [flops / taken for _, flops, _, taken in layers]
         axis.plot(*at, marker, color=colour, label=kind)
-        for name, x, y in zip((layer[0] for layer in layers), *at):
-            axis.annotate(name, (x, y), (4, -9), textcoords="offset points", fontsize=7)
+        for x in dict.fromkeys(at[0]):  # layers with the same work share a label, below the lowest
+            here = [(layer[0], y) for layer, other, y in zip(layers, *at) if other == x]
+            point = x, min(y for _, y in here)
+            axis.annotate(", ".join(name for name, _ in here), point, (4, -10), textcoords="offset points", fontsize=7)
     axis.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="FLOP per second", title=title)
     axis.set_ylim(top=matrix_rate * 2)
     axis.legend(fontsize=8, loc="lower right")

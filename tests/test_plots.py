@@ -167,3 +167,20 @@ def test_the_live_plot_redraws_one_display(monkeypatch):
     for count in (1, 2, 3):
         live(history(count))
     assert calls == ["display", "update", "update"] and not plt.get_fignums()
+
+
+def test_the_roofline_has_its_ridge_where_both_rates_meet_and_a_label_for_layers_of_the_same_work():
+    points = {"block 1": [("one", 100, 10, 2.0), ("two", 100, 10, 4.0), ("idle", 0, 5, 1.0)], "block 2": []}
+    axis = plots.plot_roofline(points, matrix_rate=80.0, memory_rate=20.0, title="title").axes[0]
+    roof, layers, _ = axis.lines
+    assert list(roof.get_xdata())[1] == 4 and list(roof.get_ydata())[1:] == [80, 80]
+    assert list(layers.get_xdata()) == [10, 10] and list(layers.get_ydata()) == [50, 25]
+    assert "one, two" in texts(axis.figure) and not any("idle" in text for text in texts(axis.figure))
+
+
+def test_a_trace_has_a_row_for_each_kind_in_milliseconds():
+    events = [("convolution", "conv", 0.0, 0.5), ("ReLU", "relu", 0.5, 0.25), ("convolution", "conv", 0.75, 0.25)]
+    axis = plots.plot_trace(events, "title").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["convolution", "ReLU"]
+    bars = [[path.get_extents().intervalx.tolist() for path in row.get_paths()] for row in axis.collections]
+    assert bars == [[[0, 500], [750, 1000]], [[500, 750]]]
