@@ -4,7 +4,6 @@ Each run here is two steps on the digits, in this process: a patch of a test doe
 """
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,15 +38,10 @@ TINY = {"size": 67, "batch_size": 4, "num_steps": 2, "num_points": 1, "test_limi
 real_load_data, real_train = experiments.load_data, experiments.train
 
 
-class InThisProcess(ThreadPoolExecutor):
-    def __init__(self, jobs, context, **options):
-        super().__init__(jobs, **options)
-
-
 @pytest.fixture
-def runs(monkeypatch, digits):
+def runs(monkeypatch, digits, in_this_process):
     """Make experiment "tiny" small, and return the list of (recipe, seed) that were trained."""
-    trained, threads = [], torch.get_num_threads()
+    trained = []
 
     def counting_train(model, data, config, **options):
         trained.append((config.recipe, config.seed))
@@ -57,9 +51,7 @@ def runs(monkeypatch, digits):
     monkeypatch.setitem(PROFILES, "reduced", TINY)
     monkeypatch.setattr(experiments, "load_data", lambda name, root=None: digits)
     monkeypatch.setattr(experiments, "train", counting_train)
-    monkeypatch.setattr(experiments, "ProcessPoolExecutor", InThisProcess)
-    yield trained
-    torch.set_num_threads(threads)
+    return trained
 
 
 ALL_OF_TWO_SEEDS = [("alive", 0), ("sgd_xavier", 0), ("alive", 1), ("sgd_xavier", 1)]

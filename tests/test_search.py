@@ -6,11 +6,9 @@ Each trial here is two steps on the digits, or none at all, in this process, as 
 import json
 import math
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-import torch
 
 from nin_helpers import __main__ as command_line
 from nin_helpers import experiments, search
@@ -22,23 +20,15 @@ TINY = {"size": 67, "batch_size": 128, "num_steps": 2, "num_points": 6, "test_li
 real_load_data, real_train = search.load_data, search.train
 
 
-class InThisProcess(ThreadPoolExecutor):
-    def __init__(self, jobs, context, **options):
-        super().__init__(jobs, **options)
-
-
 @pytest.fixture
-def data(monkeypatch, digits):
+def data(monkeypatch, digits, in_this_process):
     """Make a search small: eight held-out digits, and no process of its own."""
-    threads = torch.get_num_threads()
     small = replace(digits, validation=digits.validation[:8])
     for module in (experiments, search):
         monkeypatch.setattr(module, "load_data", lambda name, root=None: small)
-    monkeypatch.setattr(experiments, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(experiments, "DATA", small, raising=False)
     monkeypatch.setitem(PROFILES, "reduced", TINY)
-    yield small
-    torch.set_num_threads(threads)
+    return small
 
 
 @pytest.fixture
