@@ -10,6 +10,7 @@ import multiprocessing
 import re
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,26 +23,32 @@ from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
 from nin_helpers.shapes import check_whole_number
 from nin_helpers.speed import report
-from nin_helpers.training import check_writable, write_json
+from nin_helpers.training import check_writable, make_config, train, write_json
 
 WORKERS = (0, 2, 4)
 BATCHES = (64, 128, 256, 512, 1024, 2048)
 COPIES = (1, 2, 4)
+EVERY = 50  # steps between two looks at the held-out images
 
 
 def measure(
-    out, device="auto", rounds=5, *, size=224, batch_size=128, steps=None, growth=True, compile=False, root=None
-):
-    """Measure on `device` and write `out`/benchmark_MACHINE.json; return the result.
+    out, device="auto", rounds=5, *, size=224, batch_size=128, steps=None, growth=True, until=None, compile=False,
+    root=None,
+):  # fmt: skip
+    """Measure on `device` and write `out`/benchmark_MACHINE.json after each part; return the result.
 
     rounds: turns of each case. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 50.
-    growth: whether more data and other batch sizes are measured too. compile: whether ours goes through torch.compile.
+    growth: whether more data and other batch sizes are measured too. until: an accuracy on the held-out images, 0 to 1,
+    to which recipe "modern" is trained by the clock; None: not. compile: whether ours goes through torch.compile.
+    It starts anew each time: what was measured at another time would not be in turns.
     Raises ValueError for a bad argument, DataError without Fashion-MNIST.
     """
     device = pick_device(device)
     steps = (2 if device.type == "cpu" else 50) if steps is None else steps
     for name, value in (("rounds", rounds), ("size", size), ("batch_size", batch_size), ("steps", steps)):
         check_whole_number(name, value, 1)
+    if until is not None and not 0 <= until < 1:
+        raise ValueError(f"until={until!r} must be an accuracy, at least 0 and less than 1")
     precision = pick_precision("auto", device)
     settings = {
         "size": size, "batch_size": batch_size, "steps": steps, "copies": 1,
@@ -50,15 +57,44 @@ def measure(
     result = {"experiment": "benchmark", "data": "fashion_mnist", "settings": settings, **environment(device)}
     path = Path(out) / f"benchmark_{_slug(result['device_name'])}.json"
     check_writable(path)
-    load_data("fashion_mnist", root)  # fails here, once, rather than in each process
+    data = load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
     result |= {"flops_per_image": flops, "runs": [], "limits": [], "peak_bytes": {}, "growth": []}
     _compare_in_turns(result, _cases(settings), rounds, root)
+    write_json(path, result)
     if growth:
         _grow(result, settings, root)
-    write_json(path, result)
+        write_json(path, result)
+    if until is not None:
+        result["until"] = seconds_until(until, data, settings)
+        write_json(path, result)
     print(report(result), f"{path} written", sep="\n")
     return result
+
+
+def seconds_until(accuracy, data, settings):
+    """Train recipe "modern" on the full profile's schedule until `accuracy` on all held-out images; return how it went.
+
+    seconds: of training alone; None where the ten epochs did not reach it. test_accuracy: of the network then.
+    """
+    chosen = {key: settings[key] for key in ("size", "batch_size", "precision", "device", "compile")}
+    config = make_config("full", "modern", validation_limit=None, **chosen)
+    config = replace(config, num_points=max(1, config.num_epochs * len(data.train) // config.batch_size // EVERY))
+
+    def stop(history):
+        if history["points"][-1]["validation_accuracy"] >= accuracy:
+            raise KeyboardInterrupt
+
+    torch.manual_seed(config.seed)
+    history = train(NiN(**config.network()), data, config, stop)
+    last = history["points"][-1]
+    reached = last["validation_accuracy"] >= accuracy
+    return {
+        "accuracy": accuracy,
+        "seconds": history["training_seconds"] if reached else None,
+        "images": last["step"] * config.batch_size,
+        **{key: history[key] for key in ("config", "test_accuracy", "test_images")},
+    }
 
 
 def _cases(settings):
