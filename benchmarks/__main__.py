@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from benchmarks.turns import measure
+from benchmarks.turns import ProcessEnded, measure
 from nin_helpers.datasets import DataError
 
 
@@ -24,7 +24,7 @@ def main(arguments=None):
     parser.add_argument("--out", default="results", help="folder for benchmark_MACHINE.json (default: results)")
     try:
         measure(**vars(parser.parse_args(arguments)))
-    except (ValueError, DataError, OSError) as error:
+    except (ValueError, DataError, OSError, ProcessEnded) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -8,6 +8,7 @@ textbook's loader), copies (how often the data set is repeated), compile, and st
 import itertools
 import sys
 import time
+import warnings
 from dataclasses import replace
 
 import torch
@@ -20,7 +21,7 @@ from nin_helpers.datasets import Split, prepare
 from nin_helpers.hardware import autocast, keep_memory
 from nin_helpers.nin import NiN
 from nin_helpers.speed import matrix_rate, memory_rate
-from nin_helpers.training import make_config, make_optimizer, train
+from nin_helpers.training import compiled, make_config, make_optimizer, train
 
 
 class Pictures(FashionMNIST):
@@ -64,7 +65,8 @@ def textbook(settings, data, pause):
 
 
 def ours(settings, data, pause):
-    """`nin_helpers.training.train` itself, recipe "alive"."""
+    """`nin_helpers.training.train` itself, recipe "alive"; where it would go on in another way, it is an error."""
+    warnings.filterwarnings("error", "memory ran out|torch.compile failed")
     torch.manual_seed(0)
     repeated = Split(*(part.repeat(settings["copies"], *(1,) * (part.dim() - 1)) for part in vars(data.train).values()))
     num_points = 10_000  # more than anybody waits for
@@ -82,8 +84,7 @@ def compute_only(settings, data, pause):
     model = NiN(**config.network()).to(device, memory_format=torch.channels_last).train()
     optimizer, schedule = make_optimizer(model, config, config.num_steps)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-    forward = torch.compile(model, mode="reduce-overhead" if device.type == "cuda" else None)
-    forward = forward if config.compile else model
+    forward = compiled(model) if config.compile else model
     with keep_memory(device):
         while True:
             start = time.perf_counter()

@@ -8,7 +8,6 @@ take turns, and the first steps of each turn are not counted. Then: what ours co
 import contextlib
 import multiprocessing
 import re
-import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from benchmarks import pipelines
 from nin_helpers.datasets import load_data
-from nin_helpers.hardware import environment, pick_device, pick_precision
+from nin_helpers.hardware import environment, pick_device, pick_precision, release_memory
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
 from nin_helpers.shapes import check_whole_number
@@ -55,13 +54,12 @@ def measure(
         "precision": precision, "device": str(device), "num_workers": 0, "compile": compile,
     }  # fmt: skip
     result = {"experiment": "benchmark", "data": "fashion_mnist", "settings": settings, **environment(device)}
-    path = Path(out) / f"benchmark_{_slug(result['device_name'])}.json"
+    path = Path(out) / f"benchmark_{_slug(result['device_name'])}{'_compiled' if compile else ''}.json"
     check_writable(path)
     data = load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
     result |= {"flops_per_image": flops, "runs": [], "limits": [], "peak_bytes": {}, "growth": []}
-    _compare_in_turns(result, _cases(settings), rounds, root)
-    write_json(path, result)
+    _compare_in_turns(result, _cases(settings), rounds, root, path)
     if growth:
         _grow(result, settings, root)
         write_json(path, result)
@@ -87,6 +85,8 @@ def seconds_until(accuracy, data, settings):
 
     torch.manual_seed(config.seed)
     history = train(NiN(**config.network()), data, config, stop)
+    if not history["points"]:
+        raise KeyboardInterrupt
     last = history["points"][-1]
     reached = last["validation_accuracy"] >= accuracy
     return {
@@ -108,7 +108,7 @@ def _cases(settings):
     return cases
 
 
-def _compare_in_turns(result, cases, rounds, root):
+def _compare_in_turns(result, cases, rounds, root, path):
     with contextlib.ExitStack() as stack:
         processes = {case: stack.enter_context(Turns(*parts, root)) for case, parts in cases.items()}
         for repeat, (case, process) in tqdm(
@@ -121,16 +121,25 @@ def _compare_in_turns(result, cases, rounds, root):
             else:
                 result["runs"].append({"case": case, "repeat": repeat, "images_per_second": rate})
                 result["peak_bytes"][case] = peak
+            write_json(path, result)
 
 
 def _grow(result, settings, root):
     steps = settings["steps"]
     cases = [{"batch_size": size, "steps": max(1, steps * settings["batch_size"] // size)} for size in BATCHES]
     for change in tqdm(cases + [{"copies": copies} for copies in COPIES], "growth"):
-        with Turns("ours", {**settings, **change}, root) as process:
-            rates, peaks = zip(*(process.turn() for _ in range(2)))
+        try:
+            with Turns("ours", {**settings, **change}, root) as process:
+                rates, peaks = zip(*(process.turn() for _ in range(2)))
+        except ProcessEnded as error:  # no memory for it, most likely
+            print(error, file=sys.stderr)
+            continue
         chosen = {"batch_size": settings["batch_size"], "copies": 1, **change}
         result["growth"].append({**chosen, "images_per_second": rates, "peak_bytes": max(peaks)})
+
+
+class ProcessEnded(RuntimeError):
+    """A process that measures has ended with an error of its own."""
 
 
 class Turns:
@@ -149,11 +158,11 @@ class Turns:
 
     def turn(self):
         """Run two stretches of `steps` steps; return the second's rate, and the peak of memory so far, in bytes."""
-        self.connection.send("go")
         try:
+            self.connection.send("go")
             return self.connection.recv()
-        except EOFError:
-            raise RuntimeError(f"the process that measures {self.settings} has ended: see its error above") from None
+        except (EOFError, OSError):
+            raise ProcessEnded(f"the process that measures {self.settings} has ended: see its error above") from None
 
     def __exit__(self, *_):
         self.connection.close()
@@ -168,6 +177,7 @@ def _work(name, settings, root, connection):
         try:
             if len(rates) % 2 == 0:
                 connection.send((rate, _peak(settings["device"])))
+                release_memory(torch.device(settings["device"]))  # others need it now
                 connection.recv()
         except (EOFError, BrokenPipeError):  # the benchmark is over
             raise KeyboardInterrupt from None
@@ -182,6 +192,8 @@ def _peak(device):
     """Return the most memory of this process so far, in bytes: on CUDA that of PyTorch's tensors there."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    import resource  # there is none on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -36,7 +36,8 @@ def pick_precision(name, device):
     if name != "auto":
         return name
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        with torch.cuda.device(device) if torch.cuda.is_available() else contextlib.nullcontext():
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     chip = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return "bf16" if chip.get("avx512_bf16") or chip.get("amx_bf16") else "fp32"
 
@@ -51,8 +52,17 @@ def is_out_of_memory(error):
     """Return whether `error` says that the memory of a device, or of this machine, is full."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    messages = ("can't allocate memory", "not enough memory", "out of memory", "could not create a primitive")  # oneDNN
-    return isinstance(error, RuntimeError) and any(message in str(error) for message in messages)
+    message = str(error).strip()
+    parts = (
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "bad_alloc",
+        "bad allocation",
+        "ALLOC_FAILED",
+    )
+    full = message == "could not create a primitive" or any(part in message for part in parts)  # the former: oneDNN
+    return isinstance(error, RuntimeError) and full
 
 
 def keep_memory(device):
@@ -68,10 +78,18 @@ def keep_memory(device):
         trim_threshold, mmap_threshold, mmap_max = -1, -3, -4  # their numbers in malloc.h
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, -1)
-        stack.callback(libc.malloc_trim, 0)
+        stack.callback(release_memory, device)
         for option, value in ((mmap_max, 65536), (mmap_threshold, 32 * 2**20), (trim_threshold, 64 * 2**20)):
             stack.callback(libc.mallopt, option, value)  # what glibc grows to by itself
     return stack
+
+
+def release_memory(device):
+    """Give back to the system what this process keeps but does not use, of the memory of `device`."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def environment(device):

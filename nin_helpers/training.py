@@ -42,7 +42,7 @@ RECIPES = {
     "alive": {
         "init": "alive", "optimizer": "adamw", "lr": 1e-3, "schedule": "warmup_linear", "mean": 0.286, "std": 0.353,
     },
-    # the same network with today's habits, for accuracy in little time; lr and dropout were chosen on held-out images
+    # the same network with today's habits, for accuracy in little time
     "modern": {
         "init": "alive", "batch_norm": True, "optimizer": "adamw", "lr": 5e-3, "weight_decay": 0.05,
         "schedule": "warmup_linear", "label_smoothing": 0.1, "flip": True, "mean": 0.286, "std": 0.353,
@@ -73,7 +73,8 @@ class TrainConfig:
 
     recipe, profile: the names under which the other values were chosen.
     init: how the weights start, see `nin.initialise`; for whoever builds the model, `train` leaves weights alone.
-    optimizer: "sgd", "adam" or "adamw", with learning rate lr, momentum (SGD only) and weight_decay.
+    optimizer: "sgd", "adam" or "adamw", with learning rate lr, momentum (SGD only) and weight_decay
+        (not of biases and normalisations).
     schedule: "constant", or "warmup_linear": 10 % of the steps up to lr, then linearly down to 0.
     batch_norm: whether the network has batch normalisation; as init, for whoever builds the model.
     label_smoothing: the share of the target that is spread over all classes, 0 ≤ label_smoothing < 1.
@@ -142,7 +143,6 @@ class TrainConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be at least 0 and less than 1")
 
-
     def network(self):
         """Return the arguments of `nin.NiN` that the run is meant for: init, batch_norm and input_size."""
         return {"init": self.init, "batch_norm": self.batch_norm, "input_size": self.size}
@@ -181,11 +181,13 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     there goes on from it, on a CPU to the same bits as if it had never stopped. CheckpointError: not to be used.
 
     Started by `accelerate launch`, each process trains on its share of each batch, and the gradients are averaged: the
-    batch and the recipe stay as they are. The history speaks of all processes, and each of them returns it.
+    batch and the recipe stay as they are, but batch normalisation averages over a share. The history speaks of all
+    processes, and each of them returns it.
 
-    Where memory runs out, a batch goes through in halves, quarters …, whose gradients are added up, with a warning: the
-    recipe stays, but for dropout's draws and what batch normalisation averages over. Nothing between two points waits
-    for the device.
+    Where memory runs out and PyTorch says so (on GPUs; Linux may end a process whose main memory is full), a batch goes
+    through in halves, quarters …, whose gradients are added up, with a warning: the recipe stays, but for dropout's
+    draws and what batch normalisation averages over. With several processes it is an error. No step waits for the
+    device: only a point of the history, a checkpoint, and the order of a new epoch do.
 
     The stop button (KeyboardInterrupt) ends the training: the model keeps what it has learned and is still tested. A
     loss that stays within 1 % of ln(classes) raises a `StuckWarning`, once; one that is no longer finite ends it.
@@ -235,6 +237,12 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     return history
 
 
+def compiled(model):
+    """Return `model` behind torch.compile, on CUDA with CUDA graphs, which start a whole pass at once."""
+    on_cuda = next(model.parameters()).device.type == "cuda"
+    return torch.compile(model, mode="reduce-overhead" if on_cuda else None)
+
+
 def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0, scaler=None, parts=1):
     """Take one optimisation step on a batch of uint8 images; return logits (batch, classes) and loss, on the device.
 
@@ -253,22 +261,27 @@ def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0,
         loss = F.cross_entropy(logits[-1].float(), part.labels, label_smoothing=config.label_smoothing)
         losses.append(loss * len(part) / len(batch))
         scaler.scale(weight * losses[-1]).backward()
+    logits, loss = torch.cat(logits).detach(), torch.stack(losses).sum().detach()
     scaler.step(optimizer)
     scaler.update()
     schedule.step()
-    return torch.cat(logits).detach(), torch.stack(losses).sum().detach()
+    return logits, loss
 
 
 class Steps:
     """Takes the steps of a run by `train_step`, and finds another way where one fails: smaller parts, not compiled."""
 
+    compile_failed = False
+
     def __init__(self, model, optimizer, schedule, scaler, config, precision, history):
         self.plain = self.model = model
-        if config.compile:
-            on_cuda = next(model.parameters()).device.type == "cuda"
-            self.model = torch.compile(model, mode="reduce-overhead" if on_cuda else None)  # the former: CUDA graphs
         self.rest = optimizer, schedule, config, precision
         self.scaler, self.history = scaler, history
+        if config.compile:
+            try:
+                self.model = compiled(model)
+            except Exception as error:  # a Python that it does not know, for one
+                self._give_way(error, config.batch_size)
 
     def take(self, batch, weight=1.0):
         """Take one step on `batch`; return what `train_step` does."""
@@ -282,14 +295,18 @@ class Steps:
     def _give_way(self, error, count):
         """Choose what to do otherwise and warn, or raise `error`."""
         parts = 2 * self.history["parts"]
-        if is_out_of_memory(error) and parts <= count and not isinstance(self.plain, DistributedDataParallel):
+        full = is_out_of_memory(error)
+        if full and isinstance(self.plain, DistributedDataParallel):
+            raise error  # the other processes would wait for this one
+        if full and parts <= count:
             self.history["parts"] = parts
+            self.model = self.plain  # CUDA graphs would write each part's gradient over the one before
             message = (
                 f"memory ran out with {count} images of {self.rest[2].size} pixels: from here on a batch goes through "
                 f"in {parts} parts, whose gradients are added up; the recipe stays the same, a step takes a bit longer"
             )
-        elif self.model is not self.plain:
-            self.model = self.plain
+        elif self.rest[2].compile and not self.compile_failed:
+            self.model, self.compile_failed = self.plain, True
             reason = str(error).strip().split("\n")[0]
             message = f"torch.compile failed ({type(error).__name__}: {reason}): going on without it"
         else:
@@ -411,7 +428,7 @@ def evaluate(model, data, config, precision="fp32"):
 class Meter:
     """Sums up the steps on the device, and turns them into the history's points: one synchronisation a point."""
 
-    KEPT = ("stuck_since_step", "training_seconds", "points")  # of the history, by a checkpoint
+    KEPT = ("stuck_since_step", "training_seconds", "points", "parts")  # of the history, by a checkpoint
     PATIENCE = 50  # steps on the plateau before it is worth a warning
 
     def __init__(self, model, data, config, precision, history, total=lambda sums: sums):

@@ -79,6 +79,9 @@ def test_products_are_computed_in_the_precision(precision, dtype):
         ),
         (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
         (RuntimeError("could not create a primitive"), True),  # oneDNN, without memory for its code
+        (RuntimeError("could not create a primitive descriptor for a convolution forward propagation"), False),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), True),
         (MemoryError(), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (ValueError("out of memory"), False),

@@ -70,6 +70,8 @@ def test_a_profile_has_the_operations_of_one_call_in_order():
         ("sm90_xmma_fprop_implicit_gemm_bf16", "convolution"),
         ("aten::max_pool2d_with_indices_backward", "pooling"),
         ("aten::threshold_backward", "ReLU"),
+        ("void at::native::vectorized_elementwise_kernel<4, at::native::launch_clamp_scalar(...)>", "ReLU"),
+        ("nvjet_hsh_128x256_64x4_2x1_v_bz_coopA_NNT", "convolution"),
         ("aten::_fused_adamw_", "the rest"),
     ],
 )
@@ -91,7 +93,7 @@ def made_up():
     ]
     return {
         "command": "python -m benchmarks", "date": "2026-01-01", "device_name": "a chip", "threads": 2,
-        "versions": {"torch": "2"}, "settings": {"size": 224, "batch_size": 128, "precision": "bf16"},
+        "versions": {"torch": "2"}, "settings": {"size": 224, "batch_size": 128, "precision": "bf16", "compile": False},
         "flops_per_image": 10, "runs": runs, "limits": limits, "peak_bytes": dict.fromkeys(rates, 2**30),
     }  # fmt: skip
 
