@@ -47,7 +47,7 @@ class LayerCost:
 def matrix_rate(device, precision, seconds=0.5):
     """Return the floating-point operations a second of `device`, multiplying square matrices; the best of five sizes.
 
-    precision: "fp32" (on CUDA in TF32 where convolutions are), "bf16" or "fp16". Each size is repeated for a fifth or so
+    precision: "fp32" (on CUDA in TF32 where convolutions are), "bf16" or "fp16". Each size is repeated for a fifth
     of `seconds`, and its median counts.
     """
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
