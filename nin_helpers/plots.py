@@ -292,9 +292,11 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
         at = [flops / moved for _, flops, moved, _ in layers], [flops / taken for _, flops, _, taken in layers]
         axis.plot(*at, marker, color=colour, label=kind)
         for x in dict.fromkeys(at[0]):  # layers with the same work share a label, below the lowest
-            here = [(layer[0], y) for layer, other, y in zip(layers, *at) if other == x]
-            point = x, min(y for _, y in here)
-            axis.annotate(", ".join(name for name, _ in here), point, (4, -10), textcoords="offset points", fontsize=7)
+            names, rates = zip(*((layer[0], y) for layer, other, y in zip(layers, *at) if other == x))
+            endings = ["".join(name.rpartition(".")[1:]) for name in names[1:]]  # block1.2, .4
+            axis.annotate(
+                ", ".join([names[0], *endings]), (x, min(rates)), (4, -10), textcoords="offset points", fontsize=7
+            )
     axis.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="FLOP per second", title=title)
     axis.set_ylim(top=matrix_rate * 2)
     axis.legend(fontsize=8, loc="lower right")

@@ -130,7 +130,7 @@ def error_of(capsys, code):
         (["--batch-size", "0"], "batch_size=0 must be a whole number of at least 1"),
         (["--epochs", "0"], "num_epochs=0 must be a whole number of at least 1"),
         (["--seed", "-1"], "seed=-1 must be a whole number of at least 0"),
-        (["--precision", "fp16"], "precision='fp16' must be one of 'auto', 'fp32', 'bf16'"),
+        (["--precision", "fp8"], "precision='fp8' must be one of 'auto', 'fp32', 'bf16', 'fp16'"),
         (["--dataset", "mnist"], "name='mnist' must be"),
         (["--device", "cuda:97"], "device='cuda:97' cannot be used here"),
     ],
