@@ -105,7 +105,7 @@ def _train(options):
 
 
 def _experiment(options):
-    from nin_helpers.experiments import run_experiment, run_resources, run_speed
+    from nin_helpers.experiments import run_experiment, run_first_steps, run_resources, run_speed
 
     seeds = () if options.seeds is None else (options.seeds,)
     places = {"out": Path(options.out), "device": options.device}
@@ -114,6 +114,8 @@ def _experiment(options):
         run_resources(*seeds, **places)
     elif options.name == "speed":
         run_speed(*seeds, **places, profile=options.profile, precision=options.precision)
+    elif options.name == "first_steps":
+        run_first_steps(root=options.data, out=Path(options.out))
     elif options.name == "search":
         from nin_helpers.search import run_search
 

@@ -160,15 +160,30 @@ def shift_accuracy(model, x, labels, shifts, fill=0.0):
             ways = ((shift, 0), (-shift, 0), (0, shift), (0, -shift)) if shift else ((0, 0),)
             right = 0
             for way, (part, truth) in itertools.product(ways, zip(x.split(100), labels.split(100))):
-                right += (model(_moved(part, *way, fill)).argmax(dim=1) == truth).sum().item()
+                right += (model(moved(part, *way, fill)).argmax(dim=1) == truth).sum().item()
             found[shift] = right / (len(ways) * len(x))
     finally:
         _restore(modes)
     return found
 
 
-def _moved(x, down, right, fill):
+def moved(x, down, right, fill=0.0):
+    """Return pictures x (…, height, width) moved by so many pixels; what leaves them is lost, and `fill` comes in."""
     return F.pad(x, (right, -right, down, -down), value=fill)
+
+
+@torch.no_grad()
+def shuffle_difference(layer, x, order):
+    """Return the largest difference between `layer` of shuffled pictures and shuffled pictures of `layer`.
+
+    x: (batch, channel, height, width), and layer keeps height and width. order: a permutation of height · width. It is
+    0, but for rounding, for a layer that looks at each pixel alone.
+    """
+
+    def shuffle(images):
+        return images.flatten(2)[:, :, order].unflatten(2, images.shape[2:])
+
+    return (layer(shuffle(x)) - shuffle(layer(x))).abs().max().item()
 
 
 def _restore(modes):

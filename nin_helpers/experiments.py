@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -11,20 +12,22 @@ from pathlib import Path
 from statistics import median
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
 from nin_helpers.classics import alexnet, lenet, vgg11
 from nin_helpers.datasets import Split, load_data, prepare
-from nin_helpers.diagnostics import map_states, shift_accuracy
+from nin_helpers.diagnostics import diagnose, map_states, shift_accuracy
 from nin_helpers.hardware import autocast, environment, pick_device, pick_precision
-from nin_helpers.nin import FAMILY, HEADS, NiN, nin_family, smallest_input_size
+from nin_helpers.nin import FAMILY, HEADS, INITS, NiN, nin_family, smallest_input_size
 from nin_helpers.resources import measured_memory
 from nin_helpers.shapes import check_whole_number
 from nin_helpers.training import (
     is_plateau,
     make_config,
     make_optimizer,
+    shuffled_batches,
     train,
     train_step,
     write_json,
@@ -79,6 +82,9 @@ EXPERIMENTS = {
 }
 # Whose steps are timed.
 TIMED = ("per_pixel", "heads", "family")
+# Whose first steps are recorded: each initialisation with each learning rate of plain SGD, after so many steps.
+FIRST_RATES = (0.01, 0.05, 0.1, 0.5)
+FIRST_STEPS = (0, 1, 2, 5, 10, 20, 40, 70, 100)
 # Exercise 5: whose memory is measured.
 NETWORKS = {"LeNet": lenet, "AlexNet": alexnet, "VGG-11": vgg11, "NiN": NiN}
 
@@ -94,7 +100,7 @@ def run_experiment(
     precision.
     """
     if name not in EXPERIMENTS:
-        others = "search, resources, speed"
+        others = "search, resources, speed, first_steps"
         raise ValueError(f"name={name!r} is unknown; there are {', '.join(EXPERIMENTS)}, and {others}")
     check_whole_number("seeds", seeds, 1)
     check_whole_number("jobs", jobs, 1)
@@ -173,6 +179,63 @@ def run_speed(rounds=7, profile="study", *, out=Path("results"), device="cpu", p
             result["runs"].append({"case": case, "round": turn, "seconds": (time.perf_counter() - start) / 3})
     write_json(Path(out) / "speed.json", result)
     return result
+
+
+def run_first_steps(*, root=None, out=Path("results")):
+    """Record `first_steps` of each initialisation and rate on Fashion-MNIST: `out`/first_steps.json, in some minutes.
+
+    The file is written after each run; the runs that it has are not repeated. On a CPU, in FP32.
+    """
+    path = Path(out) / "first_steps.json"
+    result = start_result(path, "first_steps", "reduced", "cpu", "fp32") | {"threads": torch.get_num_threads()}
+    done = [(run["init"], run["lr"]) for run in result["runs"]]
+    data = load_data("fashion_mnist", root)
+    tasks = [task for task in itertools.product(INITS, FIRST_RATES) if task not in done]
+    for init, lr in tqdm(tasks, "first_steps"):
+        result["runs"].append({"init": init, "lr": lr, "seed": 0, "points": list(first_steps(data, init, lr))})
+        write_json(path, result)
+    return result
+
+
+def first_steps(data, init, lr, seed=0):
+    """Train NiN by plain SGD for a hundred steps, and yield its state on 64 held-out images at each of `FIRST_STEPS`.
+
+    A state is {"step", "loss", "live": the share of channels behind ReLUs that are not 0 throughout, "gradient": the
+    norm of the loss's gradient, "spread": {ReLU: how much its output differs across images, see `diagnose`}}; what is
+    not finite is None. Profile "reduced": 99 pixels, batches of 32.
+    """
+    last = FIRST_STEPS[-1]
+    changes = {"init": init, "lr": lr, "mean": 0.286, "std": 0.353, "num_steps": last, "seed": seed}
+    config = make_config("reduced", "sgd_default", device="cpu", precision="fp32", **changes)
+    torch.manual_seed(seed)
+    model = NiN(num_classes=len(data.classes), **config.network())
+    parts = *make_optimizer(model, config, last), config, "fp32"
+    split = data.validation[:64]
+    x = prepare(split.images, config.size, config.mean, config.std)
+    batches = shuffled_batches(len(data.train), config.batch_size, last, seed)
+    for step in range(last + 1):
+        if step in FIRST_STEPS:
+            yield {"step": step, **_state(model, x, split.labels)}
+        if step < last:
+            train_step(model, data.train[next(batches)], *parts)
+
+
+def _state(model, x, labels):
+    layers = diagnose(model, (x, labels)).layers
+    relus = [layer for layer in layers if layer.type == "ReLU"]
+    with torch.no_grad():
+        loss = F.cross_entropy(model.eval()(x), labels).item()
+    figures = {
+        "loss": loss,
+        "live": sum(layer.live for layer in relus) / len(relus),
+        "gradient": math.hypot(*(layer.gradient for layer in layers if layer.gradient is not None)),
+    }
+    spread = {layer.name: _finite(layer.spread) for layer in relus}
+    return {name: _finite(value) for name, value in figures.items()} | {"spread": spread}
+
+
+def _finite(value):
+    return value if math.isfinite(value) else None
 
 
 def make_pool(jobs, root):

@@ -178,6 +178,37 @@ def nin_family(name, **options):
     return NiN(widths=widths, depths=depths, **options)
 
 
+def head_parameters(head, input_size=224, num_classes=10, features=WIDTHS[-1]):
+    """Return how many parameters a head of `NiN` has on a last map of `features` channels, weights and biases.
+
+    "gap": block 4, whose average has none. "fc", "fc3": the fully connected layers; they grow with the map, and so with
+    `input_size`. Raises ValueError naming the bad argument.
+    """
+    _check_choice("head", head, HEADS)
+    check_whole_number("num_classes", num_classes, 1)
+    check_whole_number("features", features, 1)
+    flat = features * last_feature_size(input_size) ** 2
+    layers = {  # inputs and outputs of each
+        "gap": [(features * 3 * 3, num_classes), (num_classes, num_classes), (num_classes, num_classes)],
+        "fc": [(flat, num_classes)],
+        "fc3": [(flat, 4096), (4096, 4096), (4096, num_classes)],
+    }
+    return sum((inputs + 1) * outputs for inputs, outputs in layers[head])
+
+
+def perceptron_at(x, weight, bias, row, column):
+    """Return (vector, sums, output) of a 1 × 1 convolution and its ReLU at one pixel, as a perceptron computes them.
+
+    x: (channel, height, width); weight: (out_channels, channel, 1, 1); bias: (out_channels,). vector: (channel,), what
+    the pixel has; sums: (out_channels,), weight · vector + bias; output: the sums above 0. IndexError: no such pixel.
+    """
+    if not (0 <= row < x.shape[1] and 0 <= column < x.shape[2]):
+        raise IndexError(f"row={row}, column={column} is outside the picture of {x.shape[1]} × {x.shape[2]} pixels")
+    vector = x[:, row, column]
+    sums = weight[:, :, 0, 0] @ vector + bias
+    return vector, sums, sums.relu()
+
+
 def feature_sizes(input_size):
     """Return [(layer name, height in pixels behind it), …] of NiN's convolutions and poolings for square images.
 

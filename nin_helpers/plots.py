@@ -81,15 +81,8 @@ class LivePlot:
 
     def __call__(self, history):
         """Show the history's points so far; the last call's figure stays in the notebook."""
-        from IPython.display import display
-
-        figure = plot_history({"": history}, self.title, self.num_classes)
-        plt.close(figure)
-        alt = {"image/png": {"alt": f"Loss and accuracy over the first {history['points'][-1]['step']} steps."}}
-        if self.handle is None:
-            self.handle = display(figure, display_id=True, metadata=alt)
-        else:
-            self.handle.update(figure, metadata=alt)
+        alt = f"Loss and accuracy over the first {history['points'][-1]['step']} steps."
+        self.handle = redraw(plot_history({"": history}, self.title, self.num_classes), alt, self.handle)
 
 
 def plot_history(histories, title="", num_classes=10):
@@ -278,6 +271,125 @@ def show_maps(images, maps, titles, heading="", columns=6, brightest=None):
     return figure
 
 
+def plot_ladder(rungs, title=""):
+    """Draw a ladder of sizes: [(name, size in pixels or None, text, kind), …], a bar as wide as each map.
+
+    kind: "known", "hidden" (the size is not told yet), "broken" (no window fits; the text says why) or "missing".
+    """
+    figure, axis = plt.subplots(figsize=(9, 0.36 * len(rungs) + 0.6))
+    widest = max(size or 0 for _, size, _, kind in rungs if kind == "known")
+    for row, (name, size, text, kind) in enumerate(rungs):
+        if kind == "known":
+            axis.barh(row, size / widest, 0.7, color=BLUE, alpha=0.55)
+        colour = {"known": "black", "broken": RED}.get(kind, GREY)
+        mark = {"known": f"{size}", "hidden": "?", "broken": "✗", "missing": "–"}[kind]
+        axis.text(-0.02, row, name, ha="right", va="center", fontsize=9, color=colour)
+        axis.text(0.01, row, mark, va="center", fontsize=10, weight="bold", color=colour)
+        axis.text(1.04, row, text, va="center", fontsize=9, color=colour)
+    axis.set(xlim=(-0.16, 2.35), ylim=(len(rungs) - 0.4, -0.6))
+    axis.set_title(title, fontsize=11, loc="left")
+    axis.axis("off")
+    figure.tight_layout()
+    return figure
+
+
+def plot_pixel(inputs, outputs, row, column, lines):
+    """Draw maps before and behind a layer, {name: (height, width)} each, with one pixel marked, above lines of text."""
+    maps = [*inputs.items(), (None, None), *outputs.items()]
+    figure, axes = plt.subplots(1, len(maps), figsize=(9, 2.5), width_ratios=[0.3 if m is None else 1 for _, m in maps])
+    for axis, (name, values) in zip(axes, maps):
+        axis.axis("off")
+        if name is None:
+            axis.text(0.5, 0.5, "→", ha="center", va="center", fontsize=16, transform=axis.transAxes)
+            continue
+        axis.imshow(values, cmap="gray")
+        axis.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2))
+        axis.set_title(name, fontsize=9)
+    figure.tight_layout(rect=(0, 0.38, 1, 1))
+    figure.text(0.02, 0.02, "\n".join(lines), fontsize=9, family="monospace", linespacing=1.4)
+    return figure
+
+
+def plot_first_steps(runs, step, title="", num_classes=10):
+    """Draw the first steps of {name: states as `experiments.first_steps` yields them}, and mark the one at `step`."""
+    figure, axes = plt.subplots(1, 4, figsize=(12, 3.2))
+    panels = ("loss", "loss"), ("live", "live channels behind ReLUs"), ("gradient", "norm of the gradient")
+    for axis, (key, label) in zip(axes, panels):
+        for (name, states), (colour, line, marker) in zip(runs.items(), STYLES):
+            values = [np.nan if state[key] is None else state[key] for state in states]
+            axis.plot([state["step"] for state in states], values, line, color=colour, marker=marker, ms=4, label=name)
+        axis.axvline(step, color=GREY, linewidth=1)
+        axis.set(xlabel="step", title=label)
+        axis.title.set_fontsize(9)
+    axes[0].axhline(math.log(num_classes), color=RED, linestyle=":")
+    axes[0].set(ylim=(0, 3))
+    place = (0.03, math.log(num_classes) + 0.06)
+    axes[0].annotate(
+        f"ln {num_classes}: knows nothing", place, xycoords=("axes fraction", "data"), color=RED, fontsize=8
+    )
+    axes[0].legend(fontsize=8, loc="lower left")
+    axes[1].set(ylim=(0, 1.05))
+    axes[2].set_yscale("symlog", linthresh=1e-6)
+    for (name, states), (colour, line, marker) in zip(runs.items(), STYLES):
+        state = min(states, key=lambda state: abs(state["step"] - step))
+        spread = [max(value or 0, 1e-9) for value in state["spread"].values()]
+        axes[3].plot(range(1, len(spread) + 1), spread, line, color=colour, marker=marker, ms=4, label=name)
+    axes[3].set(yscale="log", ylim=(1e-9, 1e4), xlabel="ReLU, first to last", title="spread across images")
+    axes[3].title.set_fontsize(9)
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    figure.tight_layout()
+    return figure
+
+
+def plot_class_map(image, values, logits, chosen, title=""):
+    """Draw an image (height, width) under a class's map (h, w), beside the logits {class: number}, one chosen."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=[1, 1.5])
+    values = np.asarray(values)
+    extent = (0, image.shape[1], image.shape[0], 0)
+    left.imshow(image, cmap="gray", extent=extent)
+    shown = left.imshow(values, cmap="viridis", alpha=0.55, extent=extent, vmin=0, vmax=max(values.max(), 1e-9))
+    figure.colorbar(shown, ax=left, shrink=0.8)
+    left.set_title(f"map of {chosen}", fontsize=10)
+    left.axis("off")
+    colours = [ORANGE if name == chosen else BLUE for name in logits]
+    names = [f"▸ {name}" if name == chosen else name for name in logits]
+    bars = right.barh(names, list(logits.values()), color=colours)
+    right.bar_label(bars, [f"{value:.2f}" for value in logits.values()], padding=3, fontsize=8)
+    right.set(xlabel="logit: the mean of the class's map")
+    right.tick_params(labelsize=9)
+    right.invert_yaxis()
+    right.margins(x=0.15)
+    right.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    figure.tight_layout()
+    return figure
+
+
+def plot_answers(image, answers, xlabel, title=""):
+    """Draw an image (height, width) beside what networks answer: {network: {class: number}}, bars side by side."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), width_ratios=[1, 1.7])
+    left.imshow(image, cmap="gray")
+    left.axis("off")
+    height = 0.8 / len(answers)
+    for row, ((name, numbers), (colour, *_), hatch) in enumerate(zip(answers.items(), STYLES, ("", "///", "..."))):
+        places = [place + (row - (len(answers) - 1) / 2) * height for place in range(len(numbers))]
+        style = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": name}
+        bars = right.barh(places, list(numbers.values()), height, **style)
+        right.bar_label(bars, [f"{value:.1f}" for value in numbers.values()], padding=2, fontsize=7)
+    right.set(yticks=range(len(numbers)), yticklabels=numbers, xlabel=xlabel)
+    right.tick_params(labelsize=9)
+    right.invert_yaxis()
+    right.margins(x=0.12)
+    right.legend(fontsize=8, loc="lower right")
+    right.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    figure.tight_layout()
+    return figure
+
+
 def plot_roofline(points, matrix_rate, memory_rate, title=""):
     """Draw the roof that matrix and memory rate make, and layers under it: {kind: [(name, flops, bytes, seconds), …]}.
 
@@ -321,7 +433,16 @@ def plot_trace(events, title=""):
 
 def show(figure, alt):
     """Show `figure` in a notebook, once, with `alt` as its text for those who cannot see it."""
+    redraw(figure, alt, None)
+
+
+def redraw(figure, alt, handle):
+    """Show `figure` in a notebook in place of the one that `handle` names (None: a new one), and return the handle."""
     from IPython.display import display
 
     plt.close(figure)  # or the notebook would show it again at the cell's end
-    display(figure, metadata={"image/png": {"alt": alt}})
+    metadata = {"image/png": {"alt": alt}}
+    if handle is None:
+        return display(figure, display_id=True, metadata=metadata)
+    handle.update(figure, metadata=metadata)
+    return handle

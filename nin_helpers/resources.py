@@ -12,6 +12,8 @@ import re
 import sys
 import weakref
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -51,6 +53,32 @@ def count_training_flops(model, input_shape):
     with FlopCounterMode(display=False) as counter:
         _one_pass(model, x, training=True)
     return counter.get_total_flops()
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """What one layer costs: its output's shape, parameters, multiply–accumulates, and bytes of its output in FP32."""
+
+    name: str
+    type: str
+    output_shape: tuple
+    parameters: int
+    macs: int
+    bytes: int
+
+
+def cost_table(model, input_shape):
+    """Return the `CostRow` of each layer of `model` in the order of the calls; the counts are PyTorch's own."""
+    rows = [row for row in layer_table(model, input_shape) if row.output_shape is not None]
+    model, x = _on_meta(model, input_shape)
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(x)
+    flops = counter.get_flop_counts()
+    macs = {name.partition(".")[2] or "(model)": sum(counts.values()) // 2 for name, counts in flops.items()}
+    return [
+        CostRow(row.name, row.type, row.output_shape, row.parameters, macs.get(row.name, 0), 4 * prod(row.output_shape))
+        for row in rows
+    ]
 
 
 def training_memory(model, input_shape):

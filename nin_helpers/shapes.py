@@ -30,6 +30,64 @@ def conv_output_size(size, kernel_size, stride=1, padding=0):
     return (size + 2 * padding - kernel_size) // stride + 1
 
 
+@dataclass(frozen=True)
+class Rung:
+    """One step of a shape ladder: a window that goes over a square of `size` pixels.
+
+    output: height and width in pixels behind it. unused: how many rows (and columns) at the end, padding included, no
+    window reaches, because the formula rounds down. problem: why there is no output; size, output and unused are None
+    where a rung before has a problem already. channels: of the output.
+    """
+
+    name: str
+    channels: int
+    size: int | None
+    kernel_size: int
+    stride: int
+    padding: int
+    output: int | None
+    unused: int | None
+    problem: str | None = None
+
+    @property
+    def formula(self):
+        """The arithmetic with its numbers in it, the result left out."""
+        n = "?" if self.size is None else self.size
+        return f"⌊({n} + 2·{self.padding} − {self.kernel_size}) / {self.stride}⌋ + 1"
+
+
+def ladder(input_size, windows):
+    """Return the `Rung`s that a square image of `input_size` pixels goes down, one for each window.
+
+    windows: [(name, channels, kernel_size, stride, padding), …]. A window that does not fit ends the ladder: its rung
+    has the problem. Raises ValueError for a number that is out of range, as `conv_output_size` does.
+    """
+    check_whole_number("input_size", input_size, 1)
+    size, rungs = input_size, []
+    for name, channels, kernel_size, stride, padding in windows:
+        check_whole_number("channels", channels, 1)
+        conv_output_size(10**9, kernel_size, stride, padding)  # refuses what is out of range
+        output = unused = problem = None
+        if size is not None and size + 2 * padding >= kernel_size:
+            output = conv_output_size(size, kernel_size, stride, padding)
+            unused = (size + 2 * padding - kernel_size) % stride
+        elif size is not None:
+            problem = f"{name} needs a window of {kernel_size}, but only {size + 2 * padding} pixels are there"
+        rungs.append(Rung(name, channels, size, kernel_size, stride, padding, output, unused, problem))
+        size = output
+    return rungs
+
+
+def judge_size(rung, guess):
+    """Return (right, sentence) for a reader's guess, as typed, of a rung's output; ValueError: no whole number."""
+    text = str(guess).strip()
+    if not text.isdecimal():
+        raise ValueError(f"your prediction is {text!r}, but must be a whole number of pixels, such as 26")
+    right = int(text) == rung.output
+    verdict = "Right" if right else f"Not {int(text)}"
+    return right, f"{verdict}: behind {rung.name} there are {rung.formula} = {rung.output} pixels."
+
+
 def check_whole_number(name, value, smallest):
     """Raise ValueError unless `value` is an int (True and False are not) of at least `smallest`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < smallest:

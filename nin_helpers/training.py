@@ -532,6 +532,18 @@ class Keeper:
         self.written = time.monotonic()
 
 
+def describe_progress(history):
+    """Return the history's last point as a sentence, with the time that is left at the speed of that point."""
+    last, config = history["points"][-1], history["config"]
+    seconds = (history["num_steps"] - last["step"]) * config["batch_size"] / last["images_per_second"]
+    left = f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+    return (
+        f"Step {last['step']:,} of {history['num_steps']:,}: loss {last['train_loss']:.3f}, accuracy "
+        f"{last['train_accuracy']:.3f}, on held-out images {last['validation_accuracy']:.3f}; "
+        f"{last['images_per_second']:,.0f} images/s, {left if seconds else 'done'}."
+    )
+
+
 def new_history(data, config, device, precision, num_steps):
     """Return the history before the first step: what ran on what, and an empty list of points."""
     return {

@@ -22,6 +22,7 @@ import pytest
 import requests
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torchvision.datasets import FashionMNIST
 
 from nin_helpers import datasets
@@ -34,6 +35,8 @@ from nin_helpers.datasets import (
     flip_half,
     load_data,
     prepare,
+    read_drawing,
+    read_picture,
 )
 
 REAL_FILES, REAL_MIRRORS = datasets.FILES, datasets.MIRRORS  # before the fixtures replace them
@@ -737,3 +740,46 @@ def test_pieces_are_the_whole_in_order(digits):
     assert [len(piece) for piece in pieces] == [4, 4, 2]
     assert torch.equal(torch.cat([piece.images for piece in pieces]), digits.train.images[:10])
     assert torch.equal(torch.cat([piece.labels for piece in pieces]), digits.train.labels[:10])
+
+
+# the reader's own pictures
+
+
+def test_a_drawing_becomes_bytes_and_fills_the_square():
+    picture = read_drawing("#+.\n #\n", size=6)
+    assert picture.dtype == torch.uint8 and picture.shape == (1, 6, 6)
+    expected = torch.tensor([[255, 128, 0], [0, 255, 0], [0, 0, 0]], dtype=torch.uint8)
+    assert torch.equal(picture[0], expected.repeat_interleave(2, 0).repeat_interleave(2, 1))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "the drawing is empty"),
+        ("  \n", "the drawing is empty"),
+        ("#\n#o", "line 2 has 'o' at place 2"),
+        ("#" * 29, "1 lines of up to 29 characters; 28 of each are the most"),
+        ("#\n" * 29, "29 lines"),
+    ],
+)
+def test_a_bad_drawing_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        read_drawing(text)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF"])
+def test_a_file_becomes_a_grey_square(form):
+    image = Image.new("RGB", (60, 30), "black")
+    image.paste("white", (15, 0, 30, 30))  # the left half of the middle square
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    picture = read_picture(buffer.getvalue())
+    assert picture.dtype == torch.uint8 and picture.shape == (1, 28, 28)
+    assert (picture[0, :, :13] > 240).all() and (picture[0, :, 15:] < 15).all()
+    assert torch.equal(read_picture(buffer.getvalue(), invert=True), 255 - picture)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_picture_is_refused(content):
+    with pytest.raises(ValueError, match="cannot be read as a picture"):
+        read_picture(content)

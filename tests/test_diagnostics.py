@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nin_helpers.diagnostics import class_maps, diagnose, map_states, shift_accuracy
+from nin_helpers.diagnostics import class_maps, diagnose, map_states, moved, shift_accuracy, shuffle_difference
 from nin_helpers.nin import NiN
 
 
@@ -269,3 +269,21 @@ def test_a_shift_is_measured_without_dropout_and_the_modes_are_put_back():
     model.train()
     assert shift_accuracy(model, x, labels, (0,)) == {0: 1.0}
     assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("down, right", [(0, 0), (2, 0), (-1, 3), (4, -5)])
+def test_a_moved_picture_keeps_what_stays_inside(down, right):
+    x = torch.rand(2, 1, 6, 7)
+    expected = torch.full_like(x, 0.25)
+    for row in range(6):
+        for column in range(7):
+            if 0 <= row - down < 6 and 0 <= column - right < 7:
+                expected[..., row, column] = x[..., row - down, column - right]
+    assert torch.equal(moved(x, down, right, fill=0.25), expected)
+
+
+def test_only_a_layer_of_single_pixels_commutes_with_a_shuffle():
+    x, order = torch.randn(2, 3, 5, 4), torch.randperm(20)
+    assert shuffle_difference(nn.Conv2d(3, 6, 1), x, order) < 1e-5
+    assert shuffle_difference(nn.Conv2d(3, 6, 3, padding=1), x, order) > 0.1
+    assert shuffle_difference(nn.Conv2d(3, 6, 3, padding=1), x, torch.arange(20)) == 0

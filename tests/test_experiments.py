@@ -17,9 +17,11 @@ from nin_helpers.diagnostics import map_states, shift_accuracy
 from nin_helpers.experiments import (
     EXPERIMENTS,
     best_settings,
+    first_steps,
     load_result,
     report,
     run_experiment,
+    run_first_steps,
     run_resources,
     searched_config,
     summarise,
@@ -615,3 +617,39 @@ def test_steps_are_timed_in_turns(monkeypatch, tmp_path):
     assert json.loads((tmp_path / "speed.json").read_text()) == result
     with pytest.raises(ValueError, match=r"^rounds=0 must be"):
         experiments.run_speed(0, out=tmp_path)
+
+
+# the first steps
+
+
+def test_first_steps_tell_the_states_of_one_training(digits, monkeypatch):
+    monkeypatch.setattr(experiments, "FIRST_STEPS", (0, 1, 3))
+    states = list(first_steps(digits, "alive", 0.01))
+    assert [state["step"] for state in states] == [0, 1, 3]
+    assert all(len(state["spread"]) == 12 and 0 < state["live"] <= 1 and state["gradient"] > 0 for state in states)
+    config = make_config("reduced", "sgd_default", init="alive")
+    torch.manual_seed(0)
+    x = prepare(digits.validation.images[:64], config.size, 0.286, 0.353)
+    logits = NiN(**config.network()).eval()(x)
+    loss = nn.functional.cross_entropy(logits, digits.validation.labels[:64]).item()
+    assert states[0]["loss"] == pytest.approx(loss, rel=1e-4)
+    assert states[0]["spread"]["block4.5"] == pytest.approx(logits.std(dim=0).square().mean().sqrt().item(), rel=2)
+
+
+def test_first_steps_that_diverge_are_none(digits, monkeypatch):
+    monkeypatch.setattr(experiments, "FIRST_STEPS", (0, 4))
+    last = list(first_steps(digits, "kaiming", 1e6))[-1]
+    assert last["loss"] is None or last["live"] < 0.5  # not finite, or all dead
+
+
+def test_first_steps_are_recorded_once(digits, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(experiments, "load_data", lambda name, root: digits)
+    monkeypatch.setattr(experiments, "INITS", ("alive", "xavier"))
+    monkeypatch.setattr(experiments, "FIRST_RATES", (0.1,))
+    monkeypatch.setattr(experiments, "first_steps", lambda data, *case: calls.append(case) or iter([{"step": 0}]))
+    for _ in range(2):
+        result = run_first_steps(out=tmp_path)
+    assert calls == [("alive", 0.1), ("xavier", 0.1)]
+    assert json.loads((tmp_path / "first_steps.json").read_text()) == result
+    assert [run["points"] for run in result["runs"]] == [[{"step": 0}]] * 2

@@ -15,10 +15,12 @@ from nin_helpers.nin import (
     INITS,
     NiN,
     feature_sizes,
+    head_parameters,
     initialise,
     last_feature_size,
     nin_block,
     nin_family,
+    perceptron_at,
     smallest_input_size,
 )
 from nin_helpers.resources import count_macs
@@ -557,3 +559,42 @@ def test_the_blocks_are_alexnets_first_three_convolutions():
     assert [(channels, kernel, stride) for channels, kernel, stride, _ in BLOCKS] == [
         (96, 11, 4), (256, 5, 1), (384, 3, 1),
     ]  # fmt: skip
+
+
+# heads and pixels by arithmetic
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("input_size, num_classes", [(224, 10), (99, 3), (67, 1000)])
+def test_head_parameters_are_those_of_the_network_behind_the_dropout(head, input_size, num_classes):
+    with torch.device("meta"):
+        model = NiN(head=head, input_size=input_size, num_classes=num_classes)
+    behind = model[list(dict(model.named_children())).index("dropout") :]
+    assert head_parameters(head, input_size, num_classes) == sum(p.numel() for p in behind.parameters())
+
+
+def test_head_parameters_refuse_what_is_no_head():
+    with pytest.raises(ValueError, match="head='mean' must be one of 'gap', 'fc', 'fc3'"):
+        head_parameters("mean")
+    with pytest.raises(ValueError, match="num_classes=0"):
+        head_parameters("gap", num_classes=0)
+    with pytest.raises(ValueError, match="input_size=66 is too small"):
+        head_parameters("fc", 66)
+
+
+def test_a_perceptron_at_each_pixel_is_the_convolution():
+    layer, x = nn.Conv2d(5, 3, 1), torch.randn(5, 4, 6)
+    with torch.no_grad():
+        expected = layer(x[None])[0]
+        for row, column in itertools.product(range(4), range(6)):
+            vector, sums, output = perceptron_at(x, layer.weight, layer.bias, row, column)
+            assert torch.equal(vector, x[:, row, column])
+            torch.testing.assert_close(sums, expected[:, row, column])
+            torch.testing.assert_close(output, expected[:, row, column].clamp(min=0))
+
+
+@pytest.mark.parametrize("row, column", [(-1, 0), (4, 0), (0, 6)])
+def test_a_pixel_outside_is_refused(row, column):
+    layer = nn.Conv2d(5, 3, 1)
+    with pytest.raises(IndexError, match=f"row={row}, column={column} is outside the picture of 4 × 6"):
+        perceptron_at(torch.zeros(5, 4, 6), layer.weight, layer.bias, row, column)

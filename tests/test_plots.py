@@ -145,7 +145,9 @@ def test_networks_are_drawn_layer_by_layer_and_framed_by_block():
 
 def test_show_displays_once_with_a_text_for_those_who_cannot_see(monkeypatch):
     shown = []
-    monkeypatch.setattr("IPython.display.display", lambda figure, metadata: shown.append((figure, metadata)))
+    monkeypatch.setattr(
+        "IPython.display.display", lambda figure, display_id, metadata: shown.append((figure, metadata))
+    )
     figure = plots.plot_bars({"a": 1}, "count")
     plots.show(figure, "one bar")
     assert shown == [(figure, {"image/png": {"alt": "one bar"}})] and not plt.fignum_exists(figure.number)
@@ -184,3 +186,52 @@ def test_a_trace_has_a_row_for_each_kind_in_milliseconds():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["convolution", "ReLU"]
     bars = [[path.get_extents().intervalx.tolist() for path in row.get_paths()] for row in axis.collections]
     assert bars == [[[0, 500], [750, 1000]], [[500, 750]]]
+
+
+# the instruments' pictures
+
+
+def test_a_ladder_shows_sizes_only_where_they_are_known():
+    rungs = [("input", 50, "", "known"), ("one", 25, "half", "known"), ("two", None, "ask", "hidden")]
+    figure = plots.plot_ladder([*rungs, ("three", None, "no", "broken"), ("four", None, "", "missing")], "title")
+    (axis,) = figure.axes
+    assert [bar.get_width() for bar in axis.patches] == [1, 0.5]
+    marks = ["50", "25", "?", "✗", "–"]
+    assert [text for text in texts(figure) if text in marks] == marks
+
+
+def test_a_pixel_is_marked_in_every_map():
+    maps = {f"map {k}": np.full((5, 6), k) for k in range(3)}
+    figure = plots.plot_pixel(maps, dict(list(maps.items())[:2]), 3, 4, ["1 + 1 = 2"])
+    shown = [axis for axis in figure.axes if axis.images]
+    assert len(shown) == 5 and all(axis.patches[0].get_xy() == (3.5, 2.5) for axis in shown)
+    assert figure.texts[0].get_text() == "1 + 1 = 2"
+
+
+def test_first_steps_show_their_numbers_and_the_chosen_step():
+    states = [
+        {"step": step, "loss": loss, "live": 0.5, "gradient": 0.1, "spread": {"a": 1.0, "b": 0.1 * (step + 1)}}
+        for step, loss in ((0, 2.0), (9, None))
+    ]
+    loss, live, gradient, spread = plots.plot_first_steps({"run": states}, 9, num_classes=7).axes
+    assert loss.lines[0].get_ydata()[0] == 2 and np.isnan(loss.lines[0].get_ydata()[1])
+    assert loss.lines[2].get_ydata()[0] == math.log(7)
+    assert all(axis.lines[1].get_xdata()[0] == 9 for axis in (loss, live, gradient))
+    assert list(spread.lines[0].get_ydata()) == [1, 1]
+
+
+def test_a_class_map_lies_over_the_picture_and_names_its_class():
+    values = np.array([[0.0, 2.0], [1.0, 3.0]])
+    left, right, _ = plots.plot_class_map(np.zeros((28, 28)), values, {"cat": 1.5, "dog": 0.5}, "cat").axes
+    assert (left.images[1].get_array() == values).all() and left.images[1].get_extent() == [0, 28, 28, 0]
+    assert left.get_title() == "map of cat"
+    assert [label.get_text() for label in right.get_yticklabels()] == ["▸ cat", "dog"]
+    assert [bar.get_width() for bar in right.patches] == [1.5, 0.5]
+
+
+def test_answers_stand_side_by_side():
+    answers = {"one": {"cat": 1.0, "dog": 2.0}, "other": {"cat": 3.0, "dog": 4.0}}
+    _, right = plots.plot_answers(np.zeros((4, 4)), answers, "logit", "title").axes
+    assert [bar.get_width() for bar in right.patches] == [1, 2, 3, 4]
+    assert len({bar.get_hatch() for bar in right.patches}) == 2, "told apart by more than colour"
+    assert len({round(bar.get_y(), 6) for bar in right.patches}) == 4

@@ -38,7 +38,7 @@ ARROWS = {
     "shapes": set(),
     "speed": {"hardware"},
     "training": {"checkpoints", "datasets", "diagnostics", "hardware", "shapes"},
-    "widgets": {"nin", "plots", "shapes"},
+    "widgets": {"datasets", "diagnostics", "nin", "plots", "resources", "shapes", "training"},
 }
 MODULES = sorted(path.stem for path in (ROOT / "nin_helpers").glob("*.py"))
 
@@ -260,6 +260,18 @@ def test_chapter_runs_a_notebook_and_says_what_came_out(tmp_path):
         assert words in result.stdout
     assert "a &lt;line&gt;" in (tmp_path / "build" / "01_tiny.html").read_text(encoding="utf-8")
     assert not (tmp_path / "notebooks" / "01_tiny.ipynb").exists()
+
+
+def test_chapter_keeps_pictures_and_leaves_out_controls(tmp_path):
+    write_notebook(
+        tmp_path,
+        "from IPython.display import display\n"
+        "display({'image/png': 'aGk='}, raw=True)\n"
+        "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'a'}, 'text/plain': 'Box'}, raw=True)",
+    )
+    assert run_chapter(tmp_path, "--in-place").returncode == 0
+    outputs = json.loads((tmp_path / "notebooks" / "01_tiny.ipynb").read_text(encoding="utf-8"))["cells"][1]["outputs"]
+    assert [list(output["data"]) for output in outputs] == [["image/png"]]
 
 
 def test_chapter_names_the_cell_that_fails_and_forgets_older_results(tmp_path):

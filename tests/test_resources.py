@@ -9,6 +9,7 @@ from torch import nn
 from nin_helpers.nin import NiN
 from nin_helpers.resources import (
     allocated_memory,
+    cost_table,
     count_macs,
     count_parameters,
     measured_memory,
@@ -142,3 +143,20 @@ def test_a_cpu_elsewhere_than_under_linux_is_refused(monkeypatch, platform):
     monkeypatch.setattr(sys, "platform", platform)
     with pytest.raises(ValueError, match=rf"^device='cpu' on {platform}: "):
         measured_memory(nn.Linear(2, 2), (1, 2))
+
+
+# the cost of each layer
+
+
+def test_the_cost_table_is_the_chapters():
+    rows = {row.name: row for row in cost_table(NiN(), (1, 1, 224, 224))}
+    assert sum(row.parameters for row in rows.values()) == 1_992_166
+    assert sum(row.macs for row in rows.values()) == count_macs(NiN(), (1, 1, 224, 224)) == 762_297_352
+    assert rows["block2.0"].macs == 26 * 26 * 256 * 96 * 5 * 5
+    assert rows["block1.0"].output_shape == (1, 96, 54, 54) and rows["block1.0"].bytes == 4 * 96 * 54 * 54
+    assert all((row.macs > 0) == (row.type == "Conv2d") for row in rows.values())
+
+
+def test_the_cost_of_a_linear_layer_and_of_a_batch():
+    (row,) = cost_table(nn.Linear(7, 5), (3, 7))
+    assert (row.parameters, row.macs, row.bytes) == (40, 3 * 35, 4 * 15)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nin_helpers.nin import NiN
-from nin_helpers.shapes import conv_output_size, layer_table
+from nin_helpers.shapes import conv_output_size, judge_size, ladder, layer_table
 
 # The chapter's table of NiN: per stage the output (C, H, W) and the parameters of its convolutions
 NIN_STAGES = [
@@ -372,3 +372,71 @@ def test_a_shape_that_is_no_tuple_is_refused(shape):
 def test_per_must_be_layer_or_block(per):
     with pytest.raises(ValueError, match=rf'^per={per!r} must be "layer" or "block"'):
         layer_table(NiN(), (1, 1, 224, 224), per=per)
+
+
+# the ladder
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_ladder_is_a_real_forward_pass(seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(lowest, highest):
+        return torch.randint(lowest, highest + 1, (), generator=generator).item()
+
+    size = draw(1, 60)
+    windows = [(f"layer {n}", draw(1, 8), draw(1, 7), draw(1, 4), draw(0, 3)) for n in range(4)]
+    x, broken = torch.zeros(1, 1, size, size, device="meta"), False
+    for rung, (name, channels, *window) in zip(ladder(size, windows), windows):
+        assert (rung.name, rung.channels, rung.kernel_size, rung.stride, rung.padding) == (name, channels, *window)
+        if broken:
+            assert rung.size is rung.output is rung.unused is rung.problem is None
+            continue
+        assert rung.size == x.shape[-1]
+        try:
+            x = nn.Conv2d(x.shape[1], channels, *window, device="meta")(x)
+        except RuntimeError:
+            broken = True
+            assert rung.output is None and rung.problem.startswith(f"{name} needs a window of {window[0]}, but only")
+        else:
+            assert rung.output == x.shape[-1] and rung.problem is None
+            assert f"{rung.formula} = " and eval(rung.formula.translate(PYTHON)) == rung.output
+
+
+PYTHON = str.maketrans({"⌊": "(", "⌋": ")", "·": "*", "−": "-", "/": "//"})
+
+
+@pytest.mark.parametrize("size, window", [(224, (11, 4, 0)), (54, (3, 2, 0)), (9, (3, 4, 0)), (26, (5, 1, 2))])
+def test_unused_rows_at_the_end_change_nothing(size, window):
+    (rung,) = ladder(size, [("layer", 1, *window)])
+    layer, x = nn.Conv2d(1, 1, *window), torch.zeros(1, 1, size, size)
+    used = x.clone()
+    if rung.unused:
+        x[..., -rung.unused :, :] = 1
+        assert torch.equal(layer(x), layer(used))
+    used[..., size - rung.unused - 1, :] = 1
+    assert not torch.equal(layer(used), layer(torch.zeros_like(used)))
+
+
+@pytest.mark.parametrize(
+    "size, window, message",
+    [
+        (0, ("a", 1, 1, 1, 0), "input_size=0"),
+        (5, ("a", 0, 1, 1, 0), "channels=0"),
+        (5, ("a", 1, 0, 1, 0), "kernel_size=0"),
+        (5, ("a", 1, 1, 0, 0), "stride=0"),
+        (5, ("a", 1, 1, 1, -1), "padding=-1"),
+        (5, ("a", 1, 2.5, 1, 0), "kernel_size=2.5"),
+    ],
+)
+def test_a_ladder_refuses_what_is_out_of_range(size, window, message):
+    with pytest.raises(ValueError, match=message):
+        ladder(size, [window])
+
+
+@pytest.mark.parametrize("guess, right", [("26", True), (" 26 ", True), ("27", False), (26, True)])
+def test_a_guess_is_judged(guess, right):
+    (rung,) = ladder(54, [("pool 1", 96, 3, 2, 0)])
+    found, sentence = judge_size(rung, guess)
+    assert found == right
+    assert sentence.endswith("behind pool 1 there are ⌊(54 + 2·0 − 3) / 2⌋ + 1 = 26 pixels.")

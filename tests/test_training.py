@@ -28,6 +28,7 @@ from nin_helpers.training import (
     check_writable,
     dead_classes,
     default_profile,
+    describe_progress,
     evaluate,
     is_plateau,
     make_config,
@@ -828,3 +829,18 @@ class RecordsInputs(nn.Module):
     def forward(self, x):
         self.seen = x
         return self.inner(x)
+
+
+@pytest.mark.parametrize("step, left", [(10, "about 45 s left."), (100, "done."), (0, "about 50 s left.")])
+def test_progress_is_told_with_the_time_that_is_left(step, left):
+    point = {"step": step, "train_loss": 2.0, "train_accuracy": 0.5, "validation_accuracy": 0.25}
+    point["images_per_second"] = 64.0
+    history = {"num_steps": 100, "config": {"batch_size": 32}, "points": [point]}
+    told = f"Step {step} of 100: loss 2.000, accuracy 0.500, on held-out images 0.250; 64 images/s, {left}"
+    assert describe_progress(history) == told
+
+
+def test_long_waits_are_told_in_minutes():
+    point = {"step": 0, "train_loss": 2.0, "train_accuracy": 0.5, "validation_accuracy": 0.25, "images_per_second": 1.0}
+    history = {"num_steps": 1000, "config": {"batch_size": 6}, "points": [point]}
+    assert describe_progress(history).endswith("about 100 min left.")

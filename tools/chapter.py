@@ -28,6 +28,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
+WIDGET = "application/vnd.jupyter.widget-view+json"
 # JupyterLab's page leaves out what `nin_helpers.plots` says of a figure to those who cannot see it.
 PAGE = """\
 {%- extends 'lab/index.html.j2' -%}
@@ -203,7 +204,14 @@ def tags(cell):
 
 
 def write(notebook, path, page=True):
-    """Write the notebook as `path`.ipynb and, for a page, .html; nothing in it names the machine. Return the page."""
+    """Write the notebook as `path`.ipynb and, for a page, .html; nothing in it names the machine. Return the page.
+
+    The controls of an instrument are left out: without the kernel that made them they would be an error message. Its
+    picture stays.
+    """
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     resources = {"metadata": {"name": path.stem, "path": str(NOTEBOOKS)}}
     if page:
         html, _ = HTMLExporter(raw_template=PAGE, embed_images=True).from_notebook_node(notebook, resources)
