@@ -284,7 +284,8 @@ def plot_ladder(rungs, title=""):
         colour = {"known": "black", "broken": RED}.get(kind, GREY)
         mark = {"known": f"{size}", "hidden": "?", "broken": "✗", "missing": "–"}[kind]
         axis.text(-0.02, row, name, ha="right", va="center", fontsize=9, color=colour)
-        axis.text(0.01, row, mark, va="center", fontsize=10, weight="bold", color=colour)
+        beside = size / widest if kind == "known" and size / widest < 0.15 else 0  # too narrow to hold its number
+        axis.text(beside + 0.01, row, mark, va="center", fontsize=10, weight="bold", color=colour)
         axis.text(1.04, row, text, va="center", fontsize=9, color=colour)
     axis.set(xlim=(-0.16, 2.35), ylim=(len(rungs) - 0.4, -0.6))
     axis.set_title(title, fontsize=11, loc="left")
@@ -383,7 +384,7 @@ def plot_answers(image, answers, xlabel, title=""):
     right.tick_params(labelsize=9)
     right.invert_yaxis()
     right.margins(x=0.12)
-    right.legend(fontsize=8, loc="lower right")
+    right.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(answers), frameon=False)
     right.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=11)
     figure.tight_layout()

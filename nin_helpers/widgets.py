@@ -301,7 +301,7 @@ def stuck_or_learning(result, live=None):
     steps = [state["step"] for state in next(iter(recorded.values()))]
     controls = {
         "init": _choice("initialisation", "xavier", INITS),
-        "lr": _choice("learning rate (SGD)", 0.1, rates),
+        "lr": _choice("learning rate (SGD)", 0.05, rates),  # at first the textbook's
         "step": _choice("step", steps[-1], steps, ipywidgets.SelectionSlider),
     }
     runs = {}
@@ -361,9 +361,15 @@ def where_it_looks(model, images, classes, config, title=""):
 
     model: a NiN with the head "gap". images: uint8 (count, 1, height, width). config: the `TrainConfig` of its run.
     """
-    sources = ("given", "my drawing", "my file")
+    sources, device = ("given", "my drawing", "my file"), next(model.parameters()).device
+
+    def look(picture):
+        x = prepare(picture[None].to(device), config.size, config.mean, config.std)
+        return [found[0].float().cpu() for found in class_maps(model, x)]
+
+    answer = classes[look(images[0])[1].argmax()]
     controls = {
-        "chosen": _choice("class", classes[0], classes, ipywidgets.ToggleButtons),
+        "chosen": _choice("class", answer, classes, ipywidgets.ToggleButtons),
         "number": _slider("picture", 0, 0, len(images) - 1),
         "source": _choice("which", sources[0], sources, ipywidgets.ToggleButtons),
         "drawing": _styled(ipywidgets.Textarea, "my drawing", SHIRT, rows=14, continuous_update=False),
@@ -371,15 +377,13 @@ def where_it_looks(model, images, classes, config, title=""):
         "invert": _checkbox("my file is dark on light"),
     }
     controls["drawing"].add_class("nin-drawing")
-    device = next(model.parameters()).device
 
     def view(chosen, number, source, drawing, file, invert):
         if source == "given":
             picture = images[number]
         else:
             picture = read_drawing(drawing) if source == "my drawing" else read_picture(_uploaded(file), invert)
-        x = prepare(picture[None].to(device), config.size, config.mean, config.std)
-        maps, logits = (found[0].float().cpu() for found in class_maps(model, x))
+        maps, logits = look(picture)
         index, answer = classes.index(chosen), classes[logits.argmax()]
         share, size = logits.softmax(dim=0).max(), " × ".join(map(str, maps.shape[1:]))
         sentence = (
@@ -437,7 +441,7 @@ def shift_test(models, images, labels, classes, config, title=""):
     most = config.size // 2
     controls = {
         "number": _slider("picture", 0, 0, len(images) - 1),
-        "right": _slider("moved right", 0, -most, most),
+        "right": _slider("moved right", most // 2, -most, most),
         "down": _slider("moved down", 0, -most, most),
     }
     fill = (0 - config.mean) / config.std
@@ -486,7 +490,8 @@ def cost_html(rows):
     body = []
     for row in rows:
         shape = " × ".join(map(str, row.output_shape[1:]))
-        cells = "".join(f"<td style='text-align:left'>{text}</td>" for text in (row.name, row.type, shape))
+        style = "text-align:left;white-space:nowrap"
+        cells = "".join(f'<td style="{style}">{text}</td>' for text in (row.name, row.type, shape))
         for key, most in largest.items():
             share = 100 * getattr(row, key) / most
             bar = f"linear-gradient(to right, rgba(0,114,178,.35) {share:.1f}%, transparent {share:.1f}%)"
