@@ -115,7 +115,8 @@ def profile_step(step, device):
     for _ in range(2):
         step()
     _wait(device)
-    with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_cuda) as recorded:
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_cuda
+    with profile(activities=activities, acc_events=True) as recorded:  # without it torch 2.11, which Colab has, warns
         step()
         _wait(device)
     events = [event for event in recorded.events() if _is_kernel(event)]
