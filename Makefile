@@ -6,16 +6,19 @@ ONLY ?=
 CELL_TIMEOUT ?= 3600
 # more options for JupyterLab, such as LAB_FLAGS="--no-browser --port 9999"
 LAB_FLAGS ?=
+# Colab's Python, for make test-colab; pyenv may have it. Where there is none, the default: 3.11 and 3.12 will do
+COLAB_PYTHON ?= $(or $(shell PYENV_VERSION=3.13 python3.13 -c 'import sys; print(sys.executable)' 2> /dev/null),$(PYTHON))
 VENV := .venv
 BIN := $(VENV)/bin
+COLAB := .venv-colab
 
 CHECK = import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed, and $(PYTHON) is \
 	%d.%d: name another one, as in make setup PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help setup chapter lab test lint format notebooks stamp requirements clean
+.PHONY: help setup chapter lab test test-colab lint format notebooks stamp requirements clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
 		printf '  make %-13s%s\n' "$$name" "$$what"; done
 
 setup: $(VENV)/.installed ## make .venv and install everything there; seconds when nothing has changed
@@ -39,6 +42,16 @@ lab: setup ## open JupyterLab on notebooks/
 test: lint ## ruff, the unit tests, then every notebook's outputs, on the smoke profile
 	$(BIN)/python -m pytest
 	NIN_PROFILE=$${NIN_PROFILE:-smoke} $(BIN)/python -m pytest --nbval notebooks --nbval-cell-timeout 300
+
+test-colab: $(COLAB)/.installed ## every notebook as on Colab: its versions, and nin_helpers from the set-up cell
+	$(COLAB)/bin/python -m pytest --noconftest --verbose --disable-warnings tests/colab
+
+# The stamp file lists what is there without nin_helpers: to this the tests return.
+$(COLAB)/.installed: tests/colab/requirements.txt
+	$(COLAB_PYTHON) -m venv --clear $(COLAB)
+	$(COLAB)/bin/python -m pip install --disable-pip-version-check --quiet uv
+	$(COLAB)/bin/uv pip install --python $(COLAB)/bin/python --requirement tests/colab/requirements.txt
+	$(COLAB)/bin/uv pip freeze --python $(COLAB)/bin/python > $@
 
 lint: setup ## ruff alone
 	$(BIN)/ruff check .
@@ -65,5 +78,5 @@ requirements: setup ## pin the newest versions that work together, for every Pyt
 	@{ sed -n '/^#/p' requirements.txt; grep -Ev '^(cuda|nvidia|triton)' build/resolved.txt; } > build/requirements.txt
 	@mv build/requirements.txt requirements.txt
 
-clean: ## remove .venv, build/ and what running the notebooks has written
-	rm -rf $(VENV) build notebooks/runs notebooks/.ipynb_checkpoints
+clean: ## remove .venv, .venv-colab, build/ and what running the notebooks has written
+	rm -rf $(VENV) $(COLAB) build notebooks/runs notebooks/.ipynb_checkpoints

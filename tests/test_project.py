@@ -125,6 +125,13 @@ def test_conda_gets_python_pip_and_the_pins():
     assert rest == ["pip", {"pip": ["--requirement requirements.txt"]}]
 
 
+def test_colab_has_what_the_package_asks_for_but_torchinfo():
+    pinned = [line.split("==") for line in read("tests", "colab", "requirements.txt").splitlines() if "==" in line]
+    versions, project = dict(pinned), tomllib.loads(read("pyproject.toml"))["project"]
+    asked = [Requirement(line) for line in project["dependencies"]]
+    assert [it.name for it in asked if not it.specifier.contains(versions.get(it.name, "0"))] == ["torchinfo"]
+
+
 # the repository
 
 
@@ -132,12 +139,15 @@ def test_workflow_and_ci_call_what_the_readme_calls():
     workflow = yaml.safe_load(read(".github", "workflows", "test.yml"))
     assert workflow["jobs"]["test"]["steps"][-1]["run"] == "make test"
     assert set(workflow["jobs"]["test"]["strategy"]["matrix"]["python"]) <= set(PYTHONS)
-    assert read(".ci", "run").splitlines()[-1] == "make test" and os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert workflow["jobs"]["colab"]["steps"][-1]["run"] == "make test-colab"
+    commands = [line for line in read(".ci", "run").splitlines() if line.startswith("make ")]
+    assert commands[0] == "make test" and {"make test-colab"} < set(commands)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
 def test_readme_names_targets_that_exist():
-    targets = set(re.findall(r"^([a-z]+):.*## ", read("Makefile"), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z]+)", read("README.md"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", read("README.md"), re.MULTILINE))
     assert {"setup", "chapter", "lab", "test", "notebooks", "stamp"} <= named <= targets
 
 
