@@ -15,11 +15,11 @@ COLAB := .venv-colab
 CHECK = import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed, and $(PYTHON) is \
 	%d.%d: name another one, as in make setup PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help setup chapter lab test test-colab lint format notebooks stamp requirements clean
+.PHONY: help setup chapter lab test test-browser test-colab lint format notebooks stamp requirements clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
-		printf '  make %-13s%s\n' "$$name" "$$what"; done
+		printf '  make %-14s%s\n' "$$name" "$$what"; done
 
 setup: $(VENV)/.installed ## make .venv and install everything there; seconds when nothing has changed
 
@@ -42,6 +42,15 @@ lab: setup ## open JupyterLab on notebooks/
 test: lint ## ruff, the unit tests, then every notebook's outputs, on the smoke profile
 	$(BIN)/python -m pytest
 	NIN_PROFILE=$${NIN_PROFILE:-smoke} $(BIN)/python -m pytest --nbval notebooks --nbval-cell-timeout 300
+
+# A chromium that is there is taken; root on Debian gets Debian's; everyone else gets Playwright's own, in their cache.
+test-browser: setup ## run every notebook in JupyterLab, in a browser; screenshots go to build/screenshots/
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement tests/browser/requirements.txt
+	@command -v chromium > /dev/null || [ -x /usr/bin/chromium ] || \
+		if [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then \
+			apt-get update -qq && apt-get install -y -qq chromium; \
+		else $(BIN)/playwright install chromium; fi
+	$(BIN)/python -m pytest tests/browser
 
 test-colab: $(COLAB)/.installed ## every notebook as on Colab: its versions, and nin_helpers from the set-up cell
 	$(COLAB)/bin/python -m pytest --noconftest --verbose --disable-warnings tests/colab

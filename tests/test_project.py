@@ -139,16 +139,17 @@ def test_workflow_and_ci_call_what_the_readme_calls():
     workflow = yaml.safe_load(read(".github", "workflows", "test.yml"))
     assert workflow["jobs"]["test"]["steps"][-1]["run"] == "make test"
     assert set(workflow["jobs"]["test"]["strategy"]["matrix"]["python"]) <= set(PYTHONS)
+    assert {"run": "make test-browser"} in workflow["jobs"]["browser"]["steps"]
     assert workflow["jobs"]["colab"]["steps"][-1]["run"] == "make test-colab"
     commands = [line for line in read(".ci", "run").splitlines() if line.startswith("make ")]
-    assert commands[0] == "make test" and {"make test-colab"} < set(commands)
+    assert commands == ["make test", "make test-browser", "make test-colab"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
 def test_readme_names_targets_that_exist():
     targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
     named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", read("README.md"), re.MULTILINE))
-    assert {"setup", "chapter", "lab", "test", "notebooks", "stamp"} <= named <= targets
+    assert {"setup", "chapter", "lab", "test", "test-browser", "test-colab", "notebooks", "stamp"} <= named <= targets
 
 
 def test_readme_lists_every_notebook_and_links_to_what_exists():

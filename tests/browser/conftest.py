@@ -1,0 +1,44 @@
+"""One JupyterLab and one browser for all tests here; `make test-browser` runs them, `make test` does not."""
+
+import shutil
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from lab import ANSWER, Notebook, Server
+
+# As root, in a container, Chromium's own sandbox has nothing to stand on; and nothing here is fetched from elsewhere.
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+WINDOW = {"width": 1280, "height": 1400}
+expect.set_options(timeout=1000 * ANSWER)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """JupyterLab on a copy of the notebooks."""
+    with Server(tmp_path_factory.mktemp("lab")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium: the one that is installed, or Playwright's own."""
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium", path="/usr/bin")
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, "--disable-sync"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def notebook(request, server, browser):
+    """The notebook that a test names, after Run All; the tests of one share the run, and its kernel ends with them."""
+    page = browser.new_page(viewport=WINDOW)
+    try:
+        notebook = Notebook(page, server, request.param)
+        notebook.open()
+        notebook.run_all()
+        yield notebook
+    finally:
+        page.close()
+        server.shut_kernels_down()

@@ -1,0 +1,260 @@
+"""JupyterLab in a browser: the server, a notebook, and an instrument in it, operated as a reader does."""
+
+import ast
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).parent.parent.parent
+SCREENSHOTS = ROOT / "build" / "screenshots"
+# Seconds for the server or a page to come up, for a notebook to run on the smoke profile, for an instrument to answer.
+START, RUN, ANSWER = 90, 480, 30
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # each cell is in the page, seen or not
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # nobody is there to answer
+}
+# What the console may say; the reason stands beside it. All else is ours.
+EXCUSED = ()
+PANEL = "const panel = [...jupyterapp.shell.widgets('main')].find(widget => widget.sessionContext && widget.content);"
+CELLS = f"""() => {{ {PANEL}
+    return [...panel.content.model.cells]
+        .filter(cell => cell.type === 'code' && cell.sharedModel.getSource().trim())
+        .map(cell => ({{
+            source: cell.sharedModel.getSource(), count: cell.executionCount, outputs: cell.outputs.toJSON()
+        }}));
+}}"""
+ASK = f"""async ([code, value]) => {{ {PANEL}
+    const request = {{code, user_expressions: {{value}}, store_history: false}};
+    const reply = await panel.sessionContext.session.kernel.requestExecute(request).done;
+    return reply.content.user_expressions.value.data['text/plain'];
+}}"""
+FIGURE_SAYS = f"""text => ({CELLS})().some(
+    cell => cell.outputs.some(output => output.metadata?.['image/png']?.alt === text)
+)"""
+# What can be read in an instrument, with the contrast to its ground as WCAG 2.2 computes it.
+CONTRAST = """root => [...root.querySelectorAll('.widget-label, .nin-result, .nin-refusal, button:enabled')]
+    .filter(element => element.innerText.trim())
+    .map(element => {
+        const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+        const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        const light = colour => {
+            const [red, green, blue] = parts(colour).map(part => linear(part / 255));
+            return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
+        };
+        let ground = element;
+        while (ground.parentElement && parts(getComputedStyle(ground).backgroundColor)[3] === 0)
+            ground = ground.parentElement;
+        const both = [light(getComputedStyle(element).color), light(getComputedStyle(ground).backgroundColor)];
+        return [element.innerText, Math.max(...both) / Math.min(...both)];
+    })"""
+TOO_WIDE = """output => [...output.querySelectorAll('.jp-OutputArea-output, .nin-instrument *')]
+    .filter(element => element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
+    .map(element => element.className)"""
+STATUS = f"() => {{ {PANEL} return panel?.sessionContext.session?.kernel?.status; }}"
+FINISHED = f"""() => {{ const cells = ({CELLS})(), status = ({STATUS})();
+    const failed = cells.some(cell => cell.outputs.some(output => output.output_type === 'error'));
+    return status === 'dead' || status === 'idle' && (failed || cells.every(cell => cell.count !== null));
+}}"""
+
+
+class Server:
+    """JupyterLab on a copy of the notebooks in `folder`, with settings, kernels and a port of its own."""
+
+    def __init__(self, folder):
+        shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("runs", ".*"))
+        for name, setting in SETTINGS.items():
+            path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(setting), encoding="utf-8")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.folder, self.log, self.token = folder, folder / "log", secrets.token_hex(16)
+
+    def __enter__(self):
+        command = [sys.executable, "-m", "jupyterlab", str(self.folder / "notebooks"), "--no-browser", "--allow-root"]
+        options = ["--expose-app-in-browser", "--ip=127.0.0.1", f"--port={self.address.rpartition(':')[2]}"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen([*command, *options], env=self.environment(), stdout=log, stderr=log)
+        deadline = time.monotonic() + START
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
+                raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.5)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()  # it shuts its kernels down
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def environment(self):
+        """Return the server's environment: nothing of what the person who runs this has set for Jupyter."""
+        folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
+        folders |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+        own = {name: str(self.folder / folder) for name, folder in folders.items()}
+        profile = os.environ.get("NIN_PROFILE", "smoke")
+        return {**os.environ, **own, "JUPYTER_TOKEN": self.token, "NIN_PROFILE": profile}
+
+    def request(self, method, path):
+        """Ask the server's own interface, and return its answer, decoded."""
+        headers = {"Authorization": f"token {self.token}"}
+        answer = requests.request(method, f"{self.address}/api/{path}", headers=headers, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def answers(self):
+        """Say whether the server is up."""
+        try:
+            return bool(self.request("GET", "status"))
+        except requests.RequestException:
+            return False
+
+    def shut_kernels_down(self):
+        """End every kernel: each holds memory."""
+        for session in self.request("GET", "sessions"):
+            self.request("DELETE", f"sessions/{session['id']}")
+
+
+class Notebook:
+    """A notebook, open in a page of JupyterLab: what a reader does there, and what there is to see."""
+
+    def __init__(self, page, server, name):
+        self.page, self.server, self.name, self.errors = page, server, name, []
+        page.set_default_timeout(1000 * ANSWER)
+        page.on("console", lambda message: message.type == "error" and self.note(message.text, message.location))
+        page.on("pageerror", lambda error: self.note(f"{error.name}: {error.message}", error.stack))
+
+    def note(self, text, where):
+        """Keep an error of the console, unless it is excused."""
+        if not any(re.search(pattern, text) for pattern, _ in EXCUSED):
+            self.errors.append(f"{text} ({where})")
+
+    def open(self):
+        """Open the notebook in a workspace of its own and wait for its kernel."""
+        path = f"lab/workspaces/{self.name}/tree/{self.name}.ipynb?reset&token={self.server.token}"
+        self.page.goto(f"{self.server.address}/{path}")
+        self.wait_for(f"() => window.jupyterapp && ({STATUS})() === 'idle'", START)
+        self.page.evaluate("jupyterapp.shell.collapseLeft()")
+
+    def wait_for(self, script, seconds, argument=None):
+        """Wait until a script in the page, a function of the argument, is true."""
+        self.page.wait_for_function(script, arg=argument, timeout=1000 * seconds, polling=200)
+
+    def wait_for_figure(self, text):
+        """Wait until a figure is there that has exactly this text."""
+        self.wait_for(FIGURE_SAYS, ANSWER, text)
+
+    def choose(self, *menus):
+        """Choose an entry of JupyterLab's menus: choose("Run", "Run All Cells")."""
+        for menu in menus:
+            self.page.locator(".lm-MenuBar-itemLabel, .lm-Menu-itemLabel").get_by_text(menu, exact=True).click()
+
+    def run_all(self):
+        """Take the committed outputs away, choose Run All, and wait until each cell has run or one has failed."""
+        self.choose("Edit", "Clear Outputs of All Cells")
+        self.choose("Run", "Run All Cells")
+        self.wait_for(FINISHED, RUN)
+        self.ran = self.cells()
+
+    def run_cell(self, text):
+        """Run, once more, the cell with this text, and do not wait for it."""
+        self.page.locator(".jp-CodeCell").filter(has_text=text).locator(".cm-content").press("Control+Enter")
+
+    def ask(self, code, value):
+        """Run code in the notebook's kernel, beside its cells, and return the literal that `value` then is."""
+        return ast.literal_eval(self.page.evaluate(ASK, [code, value]))
+
+    def cells(self):
+        """Return the code cells as the page has them: dictionaries with source, count and outputs."""
+        return self.page.evaluate(CELLS)
+
+    def outputs(self):
+        """Return the outputs of all cells, as Run All has left them."""
+        return [output for cell in self.ran for output in cell["outputs"]]
+
+    def instrument(self, name):
+        """Return the instrument with this name."""
+        return Instrument(self, name)
+
+
+class Instrument:
+    """An instrument in a notebook, operated with the keyboard; a control is found by its label."""
+
+    def __init__(self, notebook, name):
+        self.notebook, self.name = notebook, name
+        self.root = notebook.page.locator(f".nin-instrument.nin-{name}")
+        self.output = notebook.page.locator(".jp-Cell-outputWrapper").filter(has=self.root)
+        self.result, self.refusal = self.root.locator(".nin-result"), self.root.locator(".nin-refusal")
+
+    def control(self, label):
+        """Return the control with this label."""
+        exactly = re.compile(rf"^\s*{re.escape(label)}\s*$")
+        return self.root.locator(".widget-label").filter(has_text=exactly).locator("xpath=..")
+
+    def set_slider(self, label, value):
+        """Type a value into the number beside a slider, and press Enter."""
+        number = self.control(label).locator(".widget-readout")
+        number.fill(str(value))
+        number.press("Enter")
+
+    def move_slider(self, label, *keys):
+        """Press keys, such as ArrowRight or Home, on the handle of a slider."""
+        for key in keys:
+            self.control(label).get_by_role("slider").press(key)
+
+    def value(self, label):
+        """Return what a slider shows beside it."""
+        return self.control(label).locator(".widget-readout").inner_text()
+
+    def choose(self, label, option):
+        """Choose an option, by its text, of a drop-down list or of a row of buttons."""
+        control = self.control(label)
+        if control.locator("select").count():
+            control.locator("select").select_option(label=option)
+        else:
+            control.get_by_role("button", name=option, exact=True).press("Enter")
+
+    def tick(self, label):
+        """Tick a box, or take its tick away, with the space bar."""
+        self.root.get_by_role("checkbox", name=label, exact=True).press("Space")
+
+    def press(self, label):
+        """Press a button that has this text."""
+        self.root.get_by_role("button", name=label, exact=True).press("Enter")
+
+    def show_tab(self, title):
+        """Show a tab."""
+        self.root.get_by_role("tab", name=title, exact=True).click()
+
+    def type_into(self, label, text):
+        """Type a text into a field in place of what is there, and leave the field."""
+        field = self.control(label).locator("input, textarea")
+        field.fill("")
+        field.press_sequentially(text)
+        field.press("Tab")
+
+    def poor_contrasts(self):
+        """Return the texts that stand out too little from their ground: by less than 4.5 to 1."""
+        return [text for text, ratio in self.root.evaluate(CONTRAST) if ratio < 4.5]
+
+    def too_wide(self):
+        """Return the classes of the elements that are wider than their place."""
+        return self.output.evaluate(TOO_WIDE)
+
+    def screenshot(self, name):
+        """Write what the instrument's cell shows to build/screenshots/."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.output.screenshot(path=SCREENSHOTS / f"{self.name}-{name}.png")
