@@ -31,14 +31,34 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def notebook(request, server, browser):
-    """The notebook that a test names, after Run All; the tests of one share the run, and its kernel ends with them."""
-    page = browser.new_page(viewport=WINDOW)
-    try:
-        notebook = Notebook(page, server, request.param)
-        notebook.open()
-        notebook.run_all()
-        yield notebook
-    finally:
-        page.close()
-        server.shut_kernels_down()
+def notebooks(server, browser):
+    """A function from a name to that notebook after Run All; one is open at a time, for each kernel holds memory."""
+    opened = {}
+
+    def close():
+        for notebook in opened.values():
+            notebook.page.close()
+            server.shut_kernels_down()
+        opened.clear()
+
+    def get(name):
+        if name not in opened:
+            close()
+            opened[name] = notebook = Notebook(browser.new_page(viewport=WINDOW), server, name)
+            notebook.open()
+            notebook.run_all()
+        return opened[name]
+
+    yield get
+    close()
+
+
+@pytest.fixture
+def notebook(request, notebooks):
+    """The notebook that a test names; the tests of one share the run."""
+    return notebooks(request.param)
+
+
+def pytest_collection_modifyitems(items):
+    """Run the tests of one notebook one after another; those of test_notebooks.py, which look at its errors, last."""
+    items.sort(key=lambda item: item.callspec.params["notebook"] if hasattr(item, "callspec") else "")

@@ -17,7 +17,7 @@ import requests
 ROOT = Path(__file__).parent.parent.parent
 SCREENSHOTS = ROOT / "build" / "screenshots"
 # Seconds for the server or a page to come up, for a notebook to run on the smoke profile, for an instrument to answer.
-START, RUN, ANSWER = 90, 480, 30
+START, RUN, ANSWER = 90, 480, 12
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # each cell is in the page, seen or not
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # nobody is there to answer
@@ -36,6 +36,14 @@ ASK = f"""async ([code, value]) => {{ {PANEL}
     const request = {{code, user_expressions: {{value}}, store_history: false}};
     const reply = await panel.sessionContext.session.kernel.requestExecute(request).done;
     return reply.content.user_expressions.value.data['text/plain'];
+}}"""
+# An error behind a control is in no cell: the kernel only tells it.
+LISTEN = f"""() => {{ {PANEL}
+    window.kernelErrors = [];
+    panel.sessionContext.session.kernel.iopubMessage.connect((_, {{header, content}}) => {{
+        if (header.msg_type === 'error') kernelErrors.push(content.ename + ': ' + content.evalue);
+        if (content.name === 'stderr' && content.text.includes('Traceback')) kernelErrors.push(content.text);
+    }});
 }}"""
 FIGURE_SAYS = f"""text => ({CELLS})().some(
     cell => cell.outputs.some(output => output.metadata?.['image/png']?.alt === text)
@@ -56,8 +64,10 @@ CONTRAST = """root => [...root.querySelectorAll('.widget-label, .nin-result, .ni
         const both = [light(getComputedStyle(element).color), light(getComputedStyle(ground).backgroundColor)];
         return [element.innerText, Math.max(...both) / Math.min(...both)];
     })"""
+# The handle of a slider reaches over its ends.
 TOO_WIDE = """output => [...output.querySelectorAll('.jp-OutputArea-output, .nin-instrument *')]
     .filter(element => element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
+    .filter(element => !element.closest('.slider-container'))
     .map(element => element.className)"""
 STATUS = f"() => {{ {PANEL} return panel?.sessionContext.session?.kernel?.status; }}"
 FINISHED = f"""() => {{ const cells = ({CELLS})(), status = ({STATUS})();
@@ -148,6 +158,7 @@ class Notebook:
         self.page.goto(f"{self.server.address}/{path}")
         self.wait_for(f"() => window.jupyterapp && ({STATUS})() === 'idle'", START)
         self.page.evaluate("jupyterapp.shell.collapseLeft()")
+        self.page.evaluate(LISTEN)
 
     def wait_for(self, script, seconds, argument=None):
         """Wait until a script in the page, a function of the argument, is true."""
@@ -177,6 +188,12 @@ class Notebook:
         """Run code in the notebook's kernel, beside its cells, and return the literal that `value` then is."""
         return ast.literal_eval(self.page.evaluate(ASK, [code, value]))
 
+    def set_theme(self, name):
+        """Change JupyterLab's theme, and wait until it is there."""
+        self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
+        light = "true" if "Light" in name else "false"
+        self.page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached")  # a body is never "visible"
+
     def cells(self):
         """Return the code cells as the page has them: dictionaries with source, count and outputs."""
         return self.page.evaluate(CELLS)
@@ -184,6 +201,10 @@ class Notebook:
     def outputs(self):
         """Return the outputs of all cells, as Run All has left them."""
         return [output for cell in self.ran for output in cell["outputs"]]
+
+    def kernel_errors(self):
+        """Return the errors that the kernel has told of, those behind a control included."""
+        return self.page.evaluate("kernelErrors")
 
     def instrument(self, name):
         """Return the instrument with this name."""

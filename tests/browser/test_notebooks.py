@@ -20,8 +20,8 @@ def test_run_all_gets_to_the_bottom(notebook):
     assert counts == list(range(1, len(counts) + 1))
 
 
-def test_the_console_has_no_error(notebook):
-    assert not notebook.errors
+def test_neither_console_nor_kernel_has_an_error(notebook):
+    assert not notebook.errors and not notebook.kernel_errors()
 
 
 def test_every_figure_has_a_text(notebook):
