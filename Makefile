@@ -11,11 +11,13 @@ COLAB_PYTHON ?= $(or $(shell PYENV_VERSION=3.13 python3.13 -c 'import sys; print
 VENV := .venv
 BIN := $(VENV)/bin
 COLAB := .venv-colab
+SITE := .venv-site
 
-CHECK = import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed, and $(PYTHON) is \
-	%d.%d: name another one, as in make setup PYTHON=python3.12" % sys.version_info[:2])
+# the oldest Python, by its minor version, that a target can do with
+CHECK = import sys; sys.exit(sys.version_info < (3, $(1)) and "Python 3.$(1) or later is needed, and $(PYTHON) is \
+	%d.%d: name another one, as in make $(2) PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help setup chapter lab test test-browser test-colab lint format notebooks stamp requirements clean
+.PHONY: help setup chapter lab test test-browser test-colab lint format notebooks site stamp requirements clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -26,7 +28,7 @@ setup: $(VENV)/.installed ## make .venv and install everything there; seconds wh
 # The stamp file is written last and removed first: an install that was interrupted starts again from an empty .venv,
 # one that is only out of date is brought up to date.
 $(VENV)/.installed: requirements.txt pyproject.toml
-	@[ -e $@ ] || $(PYTHON) -c '$(CHECK)'
+	@[ -e $@ ] || $(PYTHON) -c '$(call CHECK,10,setup)'
 	@[ -e $@ ] || $(PYTHON) -m venv --clear $(VENV)
 	@rm -f $@
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.txt
@@ -67,13 +69,30 @@ lint: setup ## ruff alone
 	$(BIN)/ruff format --check .
 
 format: setup ## format the code; how the notebooks' cells are laid out is theirs to say
-	$(BIN)/ruff check --fix nin_helpers benchmarks tests tools
-	$(BIN)/ruff format nin_helpers benchmarks tests tools
+	$(BIN)/ruff check --fix nin_helpers benchmarks site tests tools
+	$(BIN)/ruff format nin_helpers benchmarks site tests tools
 
 notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb (ONLY=03 for one)
 	@$(BIN)/python tools/exercises.py
 	@NIN_PROFILE=$${NIN_PROFILE:-quick} $(BIN)/python tools/chapter.py --in-place --only "$(ONLY)" \
 		--cell-timeout $(CELL_TIMEOUT)
+
+# Nothing is executed, so this needs Sphinx, in an environment of its own, and not PyTorch.
+site: $(SITE)/.installed ## build the notebooks as pages to read, in build/site, and check their links
+	@rm -rf build/site build/site-source
+	@mkdir -p build/site-source/notebooks
+	@cp -R images results site/index.md build/site-source
+	@cp notebooks/[0-9][0-9]_*.ipynb build/site-source/notebooks
+	@PYTHONPATH=tools $(SITE)/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir site \
+		--doctree-dir build/site-source/.doctrees build/site-source build/site
+	@$(SITE)/bin/python tools/check_site.py build/site
+
+$(SITE)/.installed: site/requirements.txt requirements.txt
+	@[ -e $@ ] || $(PYTHON) -c '$(call CHECK,11,site)'
+	@[ -e $@ ] || $(PYTHON) -m venv --clear $(SITE)
+	@rm -f $@
+	$(SITE)/bin/python -m pip install --disable-pip-version-check --requirement site/requirements.txt
+	@touch $@
 
 stamp: setup ## write the repository's address, set in pyproject.toml, into the README and the notebooks
 	@$(BIN)/python tools/stamp.py
@@ -87,5 +106,5 @@ requirements: setup ## pin the newest versions that work together, for every Pyt
 	@{ sed -n '/^#/p' requirements.txt; grep -Ev '^(cuda|nvidia|triton)' build/resolved.txt; } > build/requirements.txt
 	@mv build/requirements.txt requirements.txt
 
-clean: ## remove .venv, .venv-colab, build/ and what running the notebooks has written
-	rm -rf $(VENV) $(COLAB) build notebooks/runs notebooks/.ipynb_checkpoints
+clean: ## remove every .venv, build/ and what running the notebooks has written
+	rm -rf $(VENV) $(COLAB) $(SITE) build notebooks/runs notebooks/.ipynb_checkpoints

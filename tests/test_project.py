@@ -142,7 +142,7 @@ def test_workflow_and_ci_call_what_the_readme_calls():
     assert {"run": "make test-browser"} in workflow["jobs"]["browser"]["steps"]
     assert workflow["jobs"]["colab"]["steps"][-1]["run"] == "make test-colab"
     commands = [line for line in read(".ci", "run").splitlines() if line.startswith("make ")]
-    assert commands == ["make test", "make test-browser", "make test-colab"]
+    assert commands == ["make test", "make test-browser", "make test-colab", "make site"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
@@ -209,6 +209,7 @@ def test_stamping_puts_the_links_in_and_takes_them_out(copy):
     readme = after.pop(Path("README.md"))
     assert "https://mybinder.org/v2/gh/someone/nin/main?urlpath=lab/tree/notebooks" in readme
     assert "https://github.com/someone/nin/actions/workflows/test.yml/badge.svg" in readme
+    assert "(https://someone.github.io/nin/)" in readme
     for path, text in after.items():
         assert text.count("someone/nin") == 1
         if path.suffix == ".ipynb":

@@ -72,14 +72,16 @@ def stamp(path, repository):
 
 
 def badges(repository, names):
-    """Return the README's lines of badges: the tests, Binder, and Colab for each of the notebooks `names`."""
+    """Return the README's lines of badges: tests, pages, Binder, and Colab for each of the notebooks `names`."""
     if not repository:
         return f"{NOT_YET}\n"
     github, colab = f"https://github.com/{repository}", "https://colab.research.google.com"
+    pages = "https://{}.github.io/{}/".format(*repository.split("/"))
     tests = f"{github}/actions/workflows/test.yml"
     binder = f"https://mybinder.org/v2/gh/{repository}/{BRANCH}?urlpath=lab/tree/notebooks"
     lines = [
         f"[![Tests]({tests}/badge.svg?branch={BRANCH})]({tests})",
+        f"[Read the chapter as pages]({pages}), without installing anything",
         f"[![Open the notebooks on Binder](https://mybinder.org/badge_logo.svg)]({binder})",
     ]
     for name in names:

@@ -1,0 +1,139 @@
+"""The pages of `make site`: what they show otherwise than the notebooks, the check of their links, the pins.
+
+Building them needs Sphinx, which the tests do without: .ci/run and the workflow build them.
+"""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+
+
+def load(name):
+    """Return the module of a file in tools/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tool = load("site_notebooks")
+
+
+def markdown(*sources):
+    return {"cells": [{"cell_type": "markdown", "source": source.splitlines(True)} for source in sources]}
+
+
+# what is shown
+
+
+def test_a_widget_leaves_its_picture_and_the_set_up_goes():
+    picture = {"output_type": "display_data", "data": {"image/png": "aGk="}, "metadata": {"image/png": {"alt": "a"}}}
+    widget = {
+        "output_type": "display_data",
+        "data": {tool.WIDGET: {"model_id": "1"}, "text/plain": "VBox(children=())"},
+    }
+    printed = {"output_type": "stream", "name": "stdout", "text": "1"}
+    cells = [
+        {"cell_type": "markdown", "source": "on google.colab too"},
+        {"cell_type": "code", "source": ["import sys\n", 'if "google.colab" in sys.modules: pass'], "outputs": []},
+        {"cell_type": "code", "source": "show()", "outputs": [picture, widget, printed]},
+    ]
+    notebook, texts = tool.for_a_page("09_new", {"metadata": {"widgets": {}, "kernelspec": {}}, "cells": cells})
+    assert notebook["metadata"] == {"kernelspec": {}}
+    assert notebook["cells"] == [cells[0], {**cells[2], "outputs": [picture, printed]}]
+    assert texts == ["a"]
+
+
+def test_a_fold_opens_where_the_solution_begins():
+    exercises = markdown("# 4\n\nFirst.", "Help.\n\n## 1 · One\n\nDo this.\n\nAnd that.", "## 2 · Two\n\nDo it.")
+    solutions = markdown("# 5\n\nFirst.", "Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\nDone.\n\nAnd that.",
+                         "So it is.\n\n## 2 · Two\n\nDo it.", "## The end\n\nWell.")  # fmt: skip
+    tool.fold_solutions(solutions, exercises)
+    assert [tool.text(cell) for cell in solutions["cells"]] == [
+        "# 5\n\nFirst.",
+        f"Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\n{tool.FOLD}\n\nDone.\n\nAnd that.",
+        f"So it is.\n\n## 2 · Two\n\nDo it.\n\n{tool.FOLD}",
+        "## The end\n\nWell.",
+    ]
+
+
+def test_each_exercise_of_the_chapter_gets_one_fold():
+    notebook = json.loads((ROOT / "notebooks" / "05_solutions.ipynb").read_text(encoding="utf-8"))
+    text = "\n\n".join(tool.text(cell) for cell in tool.prose(tool.for_a_page("05_solutions", notebook)[0]))
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    assert [section.count(tool.FOLD) for section in sections] == [section[0].isdigit() for section in sections]
+    # the task can be read, and whatever was measured is folded
+    assert all(len(section.partition(tool.FOLD)[0]) < 700 for section in sections if section[0].isdigit())
+
+
+# links
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A site of two pages without a mistake, and what checks it."""
+    links = ["b.html#äh", "#top", "#", "sub/", "https://example.org/gone"]
+    body = "".join(f'<a href="{link}">there</a>' for link in links)
+    (tmp_path / "a.html").write_text(f'<h1 id="top">A</h1>{body}<img src="a.png" alt="a">', "utf-8")
+    (tmp_path / "b.html").write_text('<p id="äh"><a href="a%2ehtml?highlight=x">a</a>', "utf-8")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "index.html").write_text('<a href="../a.html">a</a>', "utf-8")
+    (tmp_path / "a.png").touch()
+    return tmp_path, load("check_site").main
+
+
+def test_a_site_whose_links_hold_passes(site, capsys):
+    folder, main = site
+    assert main([str(folder)]) == 0 and capsys.readouterr().out == "3 pages checked, 0 mistakes\n"
+
+
+@pytest.mark.parametrize(
+    ("tag", "mistake"),
+    [
+        ('<a href="c.html">', "a link to no file: c.html"),
+        ('<script src="c.js"></script>', "a link to no file: c.js"),
+        ('<a href="../../outside.html">', "a link to no file: ../../outside.html"),
+        ('<a href="../b.html#no">', "a link to no anchor: ../b.html#no"),
+        ('<img src="../a.png">', "a picture without a text: ../a.png"),
+        ('<img src="../a.png" alt="">', "a picture without a text: ../a.png"),
+    ],
+)
+def test_a_mistake_is_named_with_its_page(site, capsys, tag, mistake):
+    folder, main = site
+    (folder / "sub" / "index.html").write_text(tag, "utf-8")
+    assert main([str(folder)]) == 1
+    assert capsys.readouterr().out == f"sub/index.html: {mistake}\n3 pages checked, 1 mistakes\n"
+
+
+def test_no_page_at_all_is_a_mistake(site, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert site[1]([str(tmp_path / "empty")]) == 1
+
+
+# the build
+
+
+def test_pins_are_exact_and_those_of_the_chapter_hold_here_too():
+    lines = [line for line in (ROOT / "site" / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    chapter = re.findall(r"^[\w.-]+", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert lines[0] == "--constraint ../requirements.txt"
+    pins = [Requirement(line) for line in lines[1:]]
+    assert {"sphinx", "myst-nb", "sphinx-book-theme"} <= {pin.name.lower() for pin in pins}
+    assert all(re.fullmatch(r"==[^*,]+", str(pin.specifier)) for pin in pins)
+    assert not {pin.name.lower() for pin in pins} & {name.lower() for name in chapter}, "pinned twice"
+
+
+def test_workflow_builds_with_make_and_may_no_more_than_publish():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text())
+    build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
+    runs = [step["run"] for step in build["steps"] if "run" in step]
+    assert runs == ["make site"] and build["steps"][-1]["with"] == {"path": "build/site"}
+    assert workflow["permissions"] == {"contents": "read"} and "permissions" not in build
+    assert publish["permissions"] == {"pages": "write", "id-token": "write"} and publish["needs"] == "build"

@@ -1,0 +1,53 @@
+"""What a page of `make site` shows otherwise than the notebook that it is made from."""
+
+import json
+from pathlib import Path
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+EXERCISES, SOLUTIONS = "04_exercises", "05_solutions"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+FOLD = '<details class="solution"><summary>Solution</summary>'
+
+
+def for_a_page(name, notebook):
+    """Return notebook `name` as a page is made from it, and the texts of its figures in their order."""
+    leave_out_what_needs_a_kernel(notebook)
+    if name == SOLUTIONS:
+        fold_solutions(notebook, json.loads((NOTEBOOKS / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    figures = [output["metadata"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    return notebook, [figure["alt"] for figure in figures]
+
+
+def leave_out_what_needs_a_kernel(notebook):
+    """Remove the set-up for Colab, and the controls of widgets: the picture beside them stays."""
+    notebook["metadata"].pop("widgets", None)
+    notebook["cells"] = [
+        cell for cell in notebook["cells"] if not (cell["cell_type"] == "code" and "google.colab" in text(cell))
+    ]
+    for cell in notebook["cells"]:
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if WIDGET not in output.get("data", {})]
+
+
+def fold_solutions(solutions, exercises):
+    """Open a fold behind each exercise: its heading, and what follows that the exercises' notebook has too."""
+    shared = {paragraph for cell in prose(exercises) for paragraph in text(cell).split("\n\n")}
+    for cell in prose(solutions):
+        paragraphs, in_exercise = [], False
+        for paragraph in text(cell).split("\n\n"):
+            if in_exercise and paragraph not in shared:
+                paragraphs.append(FOLD)
+            in_exercise = paragraph in shared and (in_exercise or paragraph.startswith("## "))
+            paragraphs.append(paragraph)
+        cell["source"] = "\n\n".join(paragraphs + [FOLD] * in_exercise)
+
+
+def prose(notebook):
+    """Return the Markdown cells of a notebook."""
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+
+
+def text(cell):
+    """Return the source of a cell, which a file may hold in one string or in lines."""
+    return "".join(cell["source"])
