@@ -87,7 +87,7 @@ site: $(SITE)/.installed ## build the notebooks as pages to read, in build/site,
 		--doctree-dir build/site-source/.doctrees build/site-source build/site
 	@$(SITE)/bin/python tools/check_site.py build/site
 
-$(SITE)/.installed: site/requirements.txt requirements.txt
+$(SITE)/.installed: site/requirements.txt
 	@[ -e $@ ] || $(PYTHON) -c '$(call CHECK,11,site)'
 	@[ -e $@ ] || $(PYTHON) -m venv --clear $(SITE)
 	@rm -f $@
@@ -105,6 +105,10 @@ requirements: setup ## pin the newest versions that work together, for every Pyt
 		--no-annotate --no-header pyproject.toml --output-file build/resolved.txt
 	@{ sed -n '/^#/p' requirements.txt; grep -Ev '^(cuda|nvidia|triton)' build/resolved.txt; } > build/requirements.txt
 	@mv build/requirements.txt requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --constraint requirements.txt \
+		--no-annotate --no-header site/requirements.in --output-file build/site.txt
+	@{ sed -n '/^#/p' site/requirements.txt; cat build/site.txt; } > build/requirements.txt
+	@mv build/requirements.txt site/requirements.txt
 
 clean: ## remove every .venv, build/ and what running the notebooks has written
 	rm -rf $(VENV) $(COLAB) $(SITE) build notebooks/runs notebooks/.ipynb_checkpoints
