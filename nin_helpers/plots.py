@@ -313,11 +313,12 @@ def plot_pixel(inputs, outputs, row, column, lines):
 
 def plot_first_steps(runs, step, title="", num_classes=10):
     """Draw the first steps of {name: states as `experiments.first_steps` yields them}, and mark the one at `step`."""
-    figure, axes = plt.subplots(1, 4, figsize=(12, 3.2))
+    figure, axes = plt.subplots(2, 2, figsize=(8, 5.4))
+    axes = axes.flat
     panels = ("loss", "loss"), ("live", "live channels behind ReLUs"), ("gradient", "norm of the gradient")
     for axis, (key, label) in zip(axes, panels):
         for (name, states), (colour, line, marker) in zip(runs.items(), STYLES):
-            values = [np.nan if state[key] is None else state[key] for state in states]
+            values = [np.nan if state[key] is None else max(state[key], 1e-6) for state in states]
             axis.plot([state["step"] for state in states], values, line, color=colour, marker=marker, ms=4, label=name)
         axis.axvline(step, color=GREY, linewidth=1)
         axis.set(xlabel="step", title=label)
@@ -330,7 +331,7 @@ def plot_first_steps(runs, step, title="", num_classes=10):
     )
     axes[0].legend(fontsize=8, loc="lower left")
     axes[1].set(ylim=(0, 1.05))
-    axes[2].set_yscale("symlog", linthresh=1e-6)
+    axes[2].set(yscale="log", ylim=(1e-6, 1e4))
     for (name, states), (colour, line, marker) in zip(runs.items(), STYLES):
         state = min(states, key=lambda state: abs(state["step"] - step))
         spread = [max(value or 0, 1e-9) for value in state["spread"].values()]

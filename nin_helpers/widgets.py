@@ -126,7 +126,8 @@ def _choice(label, value, options, kind=ipywidgets.Dropdown):
 
 
 def _checkbox(label):
-    return ipywidgets.Checkbox(value=False, description=label, indent=False, layout=ipywidgets.Layout(width="auto"))
+    layout = ipywidgets.Layout(width="auto", margin="2px 12px 2px 2px")
+    return ipywidgets.Checkbox(value=False, description=label, indent=False, layout=layout)
 
 
 def shape_ladder():
@@ -308,7 +309,7 @@ def stuck_or_learning(result, live=None):
 
     def view(init, lr, step):
         chosen = {"recorded": recorded[init, lr]} | ({"run live": runs[init, lr]} if (init, lr) in runs else {})
-        title = f"{init}, SGD with lr {lr}, {result['data'].replace('_', '-')}"
+        title = f"{init}, SGD with lr {lr}, Fashion-MNIST"
         return plots.plot_first_steps(chosen, step, title), first_steps_sentence(init, lr, recorded[init, lr], step)
 
     button = ipywidgets.Button(description="run this one live", disabled=live is None)
@@ -486,7 +487,7 @@ def cost_html(rows):
     keys = {"parameters": "parameters", "multiply–accumulates": "macs", "bytes of output": "bytes"}
     largest = {key: max(1, *(getattr(row, key) for row in rows)) for key in keys.values()}
     names = "layer", "type", "output", *keys
-    head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in names)
+    head = "".join(f'<th scope="col" style="text-align:left;white-space:normal">{name}</th>' for name in names)
     body = []
     for row in rows:
         shape = " × ".join(map(str, row.output_shape[1:]))
@@ -495,7 +496,7 @@ def cost_html(rows):
         for key, most in largest.items():
             share = 100 * getattr(row, key) / most
             bar = f"linear-gradient(to right, rgba(0,114,178,.35) {share:.1f}%, transparent {share:.1f}%)"
-            cells += f'<td style="min-width:110px;background:{bar};text-align:right">{getattr(row, key):,}</td>'
+            cells += f'<td style="min-width:80px;background:{bar};text-align:right">{getattr(row, key):,}</td>'
         body.append(f"<tr>{cells}</tr>")
     return f'<table class="nin-costs"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
 
@@ -510,8 +511,13 @@ class TrainingMonitor(plots.LivePlot):
     def __init__(self, title, num_classes=10):
         super().__init__(title, num_classes)
         self.running = False
-        self.button = ipywidgets.Button(description="stop, keep the weights", icon="stop", disabled=True)
+        layout = ipywidgets.Layout(width="auto")
+        self.button = ipywidgets.Button(description="stop, keep the weights", disabled=True, layout=layout)
         self.button.on_click(self.stop)
+        # ipykernel 7.4 hands what a control says to the shell that made it, which is busy training. JupyterLab has named
+        # one that is free: let that stand. (Others never ask for this attribute.)
+        if self.button.comm is not None:
+            self.button.comm._reply_subshell_for = lambda data, subshell: subshell
         self.result = ipywidgets.HTML("<div class='nin-result' aria-live='polite'>Training begins.</div>")
         self.box = ipywidgets.VBox([_row(self.button), self.result])
         self.box.add_class("nin-instrument").add_class("nin-training-monitor")

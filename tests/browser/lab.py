@@ -150,7 +150,7 @@ class Notebook:
     def note(self, text, where):
         """Keep an error of the console, unless it is excused."""
         if not any(re.search(pattern, text) for pattern, _ in EXCUSED):
-            self.errors.append(f"{text} ({where})")
+            self.errors.append(f"{os.environ['PYTEST_CURRENT_TEST']}: {text} ({where})")
 
     def open(self):
         """Open the notebook in a workspace of its own and wait for its kernel."""
@@ -180,9 +180,17 @@ class Notebook:
         self.wait_for(FINISHED, RUN)
         self.ran = self.cells()
 
-    def run_cell(self, text):
-        """Run, once more, the cell with this text, and do not wait for it."""
+    def run_cell(self, text, wait=True):
+        """Run, once more, the cell with this text."""
+        before = self.count(text)
         self.page.locator(".jp-CodeCell").filter(has_text=text).locator(".cm-content").press("Control+Enter")
+        if wait:
+            self.wait_for(FINISHED, RUN)
+            assert self.count(text) > before
+
+    def count(self, text):
+        """Return the number in front of the cell with this text: the how manieth that the kernel ran."""
+        return next(cell["count"] for cell in self.cells() if text in cell["source"])
 
     def ask(self, code, value):
         """Run code in the notebook's kernel, beside its cells, and return the literal that `value` then is."""
@@ -251,6 +259,12 @@ class Instrument:
     def tick(self, label):
         """Tick a box, or take its tick away, with the space bar."""
         self.root.get_by_role("checkbox", name=label, exact=True).press("Space")
+
+    def choose_file(self, label, **file):
+        """Choose a file, of which name, mimeType and buffer are given, by a button that asks for one."""
+        with self.notebook.page.expect_file_chooser() as asked:
+            self.root.get_by_role("button", name=re.compile(re.escape(label))).first.press("Enter")
+        asked.value.set_files(file)
 
     def press(self, label):
         """Press a button that has this text."""

@@ -26,8 +26,10 @@ INSTRUMENTS = {
 
 @pytest.fixture
 def instrument(request, notebook):
-    """The instrument that a test names, with a screenshot of it before and after the test."""
+    """The instrument that a test names, as it is at first, with a screenshot of it before and after the test."""
     instrument = notebook.instrument(request.param)
+    if request.param != "training-monitor":  # which takes long
+        notebook.run_cell(f"widgets.{request.param.replace('-', '_')}(")
     instrument.screenshot(f"{request.node.originalname.removeprefix('test_')}-before")
     yield instrument
     instrument.screenshot(f"{request.node.originalname.removeprefix('test_')}-after")
@@ -220,12 +222,11 @@ def picture(grey):
 
 @of("where-it-looks")
 def test_a_file_of_the_reader_is_looked_at(instrument):
-    upload = instrument.root.locator("input[type=file]")
     instrument.choose("which", "my file")
     expect(instrument.refusal).to_contain_text("no file has been chosen yet")
-    upload.set_input_files({"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"})
+    instrument.choose_file("my file", name="no.png", mimeType="image/png", buffer=b"no picture")
     expect(instrument.refusal).to_contain_text("cannot be read as a picture")
-    upload.set_input_files({"name": "grey.png", "mimeType": "image/png", "buffer": picture(200)})
+    instrument.choose_file("my file", name="grey.png", mimeType="image/png", buffer=picture(200))
     expect(instrument.refusal).to_be_empty()
     code = """if True:
         grey = torch.full((1, 1, 28, 28), 200, dtype=torch.uint8, device=test.images.device)
@@ -263,7 +264,7 @@ def test_a_live_run_goes_to_its_end(instrument):
 @of("training-monitor")
 def test_the_training_is_stopped_by_its_button(instrument):
     expect(instrument.result).to_contain_text("done.")
-    instrument.notebook.run_cell("widgets.TrainingMonitor(")
+    instrument.notebook.run_cell("widgets.TrainingMonitor(", wait=False)
     stop = instrument.root.get_by_role("button", name="stop, keep the weights")
     expect(stop).to_be_enabled(timeout=60_000)
     stop.press("Enter")
@@ -316,10 +317,14 @@ def test_a_narrow_column_holds_the_instrument(notebook, name):
 
 @pytest.mark.parametrize("notebook", ["02_output_shapes"], indirect=True)
 def test_the_readme_shows_a_page_as_it_is(notebook):
-    page, size = notebook.page, notebook.page.viewport_size
-    notebook.instrument("shape-ladder").set_slider("input size", 224)
+    page, size, ladder = notebook.page, notebook.page.viewport_size, notebook.instrument("shape-ladder")
+    notebook.run_cell("widgets.shape_ladder(")
+    ladder.tick("predict first")
+    for number, guess in enumerate((54, 26, 26)):
+        ladder.type_into("your prediction", str(guess))
+        says(ladder, " → ".join(["224", "54", "26", "26"][: number + 2]) + " → ?")
     page.set_viewport_size({"width": 1280, "height": 800})
-    notebook.instrument("shape-ladder").output.evaluate("cell => cell.scrollIntoView({block: 'end'})")
+    ladder.output.evaluate("cell => cell.scrollIntoView({block: 'end'})")
     page.screenshot(path=SCREENSHOTS / "chapter.png")
     page.set_viewport_size(size)
     taken, shown = (Image.open(path) for path in (SCREENSHOTS / "chapter.png", ROOT / "images" / "chapter.png"))
