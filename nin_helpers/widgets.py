@@ -514,8 +514,8 @@ class TrainingMonitor(plots.LivePlot):
         layout = ipywidgets.Layout(width="auto")
         self.button = ipywidgets.Button(description="stop, keep the weights", disabled=True, layout=layout)
         self.button.on_click(self.stop)
-        # ipykernel 7.4 hands what a control says to the shell that made it, which is busy training. JupyterLab has named
-        # one that is free: let that stand. (Others never ask for this attribute.)
+        # ipykernel 7.4 hands what a control says to the shell that made it, which is busy training. JupyterLab has
+        # named one that is free: let that stand. (Others never ask for this attribute.)
         if self.button.comm is not None:
             self.button.comm._reply_subshell_for = lambda data, subshell: subshell
         self.result = ipywidgets.HTML("<div class='nin-result' aria-live='polite'>Training begins.</div>")
