@@ -222,11 +222,12 @@ def picture(grey):
 
 @of("where-it-looks")
 def test_a_file_of_the_reader_is_looked_at(instrument):
+    instrument.choose("class", "trouser")
     instrument.choose("which", "my file")
     expect(instrument.refusal).to_contain_text("no file has been chosen yet")
-    instrument.choose_file("my file", name="no.png", mimeType="image/png", buffer=b"no picture")
+    instrument.choose_file(name="no.png", mimeType="image/png", buffer=b"no picture")
     expect(instrument.refusal).to_contain_text("cannot be read as a picture")
-    instrument.choose_file("my file", name="grey.png", mimeType="image/png", buffer=picture(200))
+    instrument.choose_file(name="grey.png", mimeType="image/png", buffer=picture(200))
     expect(instrument.refusal).to_be_empty()
     code = """if True:
         grey = torch.full((1, 1, 28, 28), 200, dtype=torch.uint8, device=test.images.device)
