@@ -17,7 +17,7 @@ SITE := .venv-site
 CHECK = import sys; sys.exit(sys.version_info < (3, $(1)) and "Python 3.$(1) or later is needed, and $(PYTHON) is \
 	%d.%d: name another one, as in make $(2) PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help setup chapter lab test test-browser test-colab lint format notebooks site stamp requirements clean
+.PHONY: help setup chapter lab test test-browser test-colab test-frameworks frameworks-data lint format notebooks site stamp requirements clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -63,6 +63,28 @@ $(COLAB)/.installed: tests/colab/requirements.txt
 	$(COLAB)/bin/python -m pip install --disable-pip-version-check --quiet uv
 	$(COLAB)/bin/uv pip install --python $(COLAB)/bin/python --requirement tests/colab/requirements.txt
 	$(COLAB)/bin/uv pip freeze --python $(COLAB)/bin/python > $@
+
+# The network in other frameworks: each has an environment and a kernel of its own, for they cannot share one.
+FRAMEWORKS := jax keras paddle mxnet
+frameworks-data: build/frameworks/pytorch.safetensors ## record what PyTorch's network does, for the others to follow
+
+build/frameworks/pytorch.safetensors: frameworks/reference.py | setup
+	$(BIN)/python frameworks/reference.py
+
+$(FRAMEWORKS:%=setup-%): setup-%: .venv-%/.installed frameworks-data
+
+.venv-%/.installed: frameworks/requirements-%.txt | setup
+	@[ -e $@ ] || $(PYTHON) -m venv --clear .venv-$*
+	@rm -f $@
+	.venv-$*/bin/python -m pip install --disable-pip-version-check --requirement $<
+	.venv-$*/bin/python -m ipykernel install --prefix $(VENV) --name nin-$* --display-name "NiN in $*"
+	@touch $@
+
+$(FRAMEWORKS:%=test-%): test-%: setup-%
+	NIN_FRAMEWORK=$* PYTHONPATH=frameworks .venv-$*/bin/python -m pytest --noconftest tests/frameworks
+	.venv-$*/bin/python -m pytest --noconftest --nbval --nbval-current-env frameworks/nin_in_$*.ipynb
+
+test-frameworks: $(FRAMEWORKS:%=test-%) ## make an environment for each other framework, and test the network there
 
 lint: setup ## ruff alone
 	$(BIN)/ruff check .
