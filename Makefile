@@ -12,12 +12,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 COLAB := .venv-colab
 SITE := .venv-site
+FRAMEWORKS := jax keras paddle mxnet
 
 # the oldest Python, by its minor version, that a target can do with
 CHECK = import sys; sys.exit(sys.version_info < (3, $(1)) and "Python 3.$(1) or later is needed, and $(PYTHON) is \
 	%d.%d: name another one, as in make $(2) PYTHON=python3.12" % sys.version_info[:2])
 
-.PHONY: help setup chapter lab test test-browser test-colab test-frameworks frameworks-data lint format notebooks site stamp requirements clean
+.PHONY: help setup chapter lab test test-browser test-colab lint format notebooks site stamp requirements clean
+.PHONY: frameworks-data frameworks-results test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -65,7 +67,6 @@ $(COLAB)/.installed: tests/colab/requirements.txt
 	$(COLAB)/bin/uv pip freeze --python $(COLAB)/bin/python > $@
 
 # The network in other frameworks: each has an environment and a kernel of its own, for they cannot share one.
-FRAMEWORKS := jax keras paddle mxnet
 frameworks-data: build/frameworks/pytorch.safetensors ## record what PyTorch's network does, for the others to follow
 
 build/frameworks/pytorch.safetensors: frameworks/reference.py | setup
@@ -83,6 +84,9 @@ $(FRAMEWORKS:%=setup-%): setup-%: .venv-%/.installed frameworks-data
 $(FRAMEWORKS:%=test-%): test-%: setup-%
 	NIN_FRAMEWORK=$* PYTHONPATH=frameworks .venv-$*/bin/python -m pytest --noconftest tests/frameworks
 	.venv-$*/bin/python -m pytest --noconftest --nbval --nbval-current-env frameworks/nin_in_$*.ipynb
+
+frameworks-results: $(FRAMEWORKS:%=setup-%) ## train and time all five in turns, into results/frameworks.json
+	$(BIN)/python frameworks/compare.py
 
 test-frameworks: $(FRAMEWORKS:%=test-%) ## make an environment for each other framework, and test the network there
 
