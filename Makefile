@@ -19,7 +19,7 @@ CHECK = import sys; sys.exit(sys.version_info < (3, $(1)) and "Python 3.$(1) or 
 	%d.%d: name another one, as in make $(2) PYTHON=python3.12" % sys.version_info[:2])
 
 .PHONY: help setup chapter lab test test-browser test-colab lint format notebooks site stamp requirements clean
-.PHONY: frameworks-data frameworks-results test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
+.PHONY: check-mxnet frameworks-data frameworks-results test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -80,6 +80,15 @@ $(FRAMEWORKS:%=setup-%): setup-%: .venv-%/.installed frameworks-data
 	.venv-$*/bin/python -m pip install --disable-pip-version-check --requirement $<
 	.venv-$*/bin/python -m ipykernel install --prefix $(VENV) --name nin-$* --display-name "NiN in $*"
 	@touch $@
+
+# MXNet ends with Python 3.11, and its Linux wheel leaves two libraries to the system.
+.venv-mxnet/.installed: | check-mxnet
+check-mxnet:
+	@[ -e .venv-mxnet/.installed ] || $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 12) and \
+		"MXNet needs Python 3.10 or 3.11: name one, as in make setup-mxnet PYTHON=python3.11")'
+	@[ -e .venv-mxnet/.installed ] || [ "$$(uname -sm)" != "Linux x86_64" ] || $(PYTHON) -c 'import ctypes; \
+		[ctypes.CDLL(name) for name in ("libgomp.so.1", "libquadmath.so.0")]' 2> /dev/null || \
+		{ echo "MXNet needs libgomp and libquadmath: apt-get install libgomp1 libquadmath0" >&2; exit 1; }
 
 $(FRAMEWORKS:%=test-%): test-%: setup-%
 	NIN_FRAMEWORK=$* PYTHONPATH=frameworks .venv-$*/bin/python -m pytest --noconftest tests/frameworks
