@@ -15,15 +15,11 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "No ccache found")  # only who builds operators of their own misses it
     import paddle
     from paddle import nn
-    from paddle.nn import functional as F
 
 __all__ = ["NiN", "layer_outputs", "make_step", "nin_block", "read_weights", "run", "save_weights"]
 DISTRIBUTIONS = ("paddlepaddle",)
 
-# (out_channels, kernel_size, stride, padding) of blocks 1 to 3. Block 4 has one channel per class. A max pooling of 3
-# with stride 2 follows each of the first three.
-BLOCKS = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))
-POOL = (3, 2)
+BLOCKS = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))  # out_channels, kernel_size, stride, padding of 1 to 3
 SMALLEST = 67  # height and width in pixels of the smallest image in which each window finds room
 
 
@@ -35,10 +31,8 @@ def nin_block(in_channels, out_channels, kernel_size, stride=1, padding=0):
 
     Raises ValueError naming the argument that is out of range: Paddle itself takes in_channels=0.
     """
-    for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("kernel_size", kernel_size)):
-        _check_whole_number(name, value, 1)
-    _check_whole_number("stride", stride, 1)
-    _check_whole_number("padding", padding, 0)
+    _check_whole_numbers(1, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size, stride=stride)
+    _check_whole_numbers(0, padding=padding)
     layers = [_convolution(in_channels, out_channels, kernel_size, stride, padding), nn.ReLU()]
     for _ in range(2):
         layers += [_convolution(out_channels, out_channels, 1), nn.ReLU()]
@@ -56,17 +50,15 @@ class NiN(nn.Sequential):
     """
 
     def __init__(self, in_channels=1, num_classes=10, *, dropout=0.5):
-        _check_whole_number("in_channels", in_channels, 1)
-        _check_whole_number("num_classes", num_classes, 1)
+        _check_whole_numbers(1, in_channels=in_channels, num_classes=num_classes)
         if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout!r} must be a number of at least 0 and less than 1")
         layers, channels = [], in_channels
         for number, (width, *window) in enumerate(BLOCKS, start=1):
-            layers.append((f"block{number}", nin_block(channels, width, *window)))
-            layers.append((f"pool{number}", nn.MaxPool2D(*POOL)))
+            block, pool = nin_block(channels, width, *window), nn.MaxPool2D(3, stride=2)
+            layers += [(f"block{number}", block), (f"pool{number}", pool)]
             channels = width
-        layers.append(("dropout", nn.Dropout(dropout)))
-        layers.append(("block4", nin_block(channels, num_classes, 3, padding=1)))
+        layers += [("dropout", nn.Dropout(dropout)), ("block4", nin_block(channels, num_classes, 3, padding=1))]
         super().__init__(*layers, ("gap", nn.AdaptiveAvgPool2D(1)), ("flatten", nn.Flatten()))
         self.in_channels = in_channels
 
@@ -125,7 +117,7 @@ def make_step(model, lr):
 
     def step(x, labels):
         model.train()
-        loss = F.cross_entropy(model(from_pytorch(x)), from_pytorch(labels))
+        loss = nn.functional.cross_entropy(model(from_pytorch(x)), from_pytorch(labels))
         loss.backward()
         optimizer.step()
         optimizer.clear_grad()
@@ -148,6 +140,7 @@ def _convolution(in_channels, out_channels, *window):
     return nn.Conv2D(in_channels, out_channels, *window, weight_attr=nn.initializer.XavierUniform())
 
 
-def _check_whole_number(name, value, smallest):
-    if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-        raise ValueError(f"{name}={value!r} must be a whole number of at least {smallest}")
+def _check_whole_numbers(smallest, **arguments):
+    for name, value in arguments.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+            raise ValueError(f"{name}={value!r} must be a whole number of at least {smallest}")
