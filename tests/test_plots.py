@@ -114,7 +114,7 @@ def test_curves_run_through_the_medians_in_a_band_of_the_range():
 def test_followers_are_shown_beside_the_first_in_percent():
     left, right = plots.plot_followers({"PyTorch": [4.0, 2.0], "other": [4.0, 2.5]}).axes
     assert left.lines[1].get_ydata().tolist() == [4.0, 2.5]
-    assert [line.get_ydata()[1] for line in right.lines] == [0, 25] and "% away from PyTorch" == right.get_ylabel()
+    assert [line.get_ydata()[1] for line in right.lines] == [0, 25] and right.get_ylabel() == "% away from PyTorch"
 
 
 def test_a_tradeoff_shows_median_and_range_at_its_cost():

@@ -1,6 +1,6 @@
 """A framework's network against what PyTorch's did: `make test-frameworks`, in the framework's own environment.
 
-NIN_FRAMEWORK names it: "jax" for frameworks/nin_jax.py. The recorded run is made by frameworks/reference.py.
+NIN_FRAMEWORK names it: "jax" for nin_jax.py in notebooks/frameworks. There reference.py makes the recorded run.
 """
 
 import importlib

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-RECORDED = Path(__file__).resolve().parent.parent / "build" / "frameworks" / "pytorch.safetensors"
+RECORDED = Path(__file__).resolve().parents[2] / "build" / "frameworks" / "pytorch.safetensors"
 
 
 def read_weights(path, shapes):

@@ -4,6 +4,7 @@ Writes results/frameworks.json, which the appendix's index shows.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from worker import STEPS
 from nin_helpers.hardware import environment
 from nin_helpers.training import write_json
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"pytorch": "PyTorch", "keras": "TensorFlow/Keras", "jax": "JAX", "paddle": "PaddlePaddle", "mxnet": "MXNet"}
 ROUNDS = 7
 
@@ -27,7 +28,11 @@ class Worker:
         python = sys.executable if name == "pytorch" else ROOT / f".venv-{name}" / "bin" / "python"
         command = [str(python), "worker.py", name]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, cwd=Path(__file__).parent, **pipes)
+        every = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(torch.get_num_threads()),
+        }  # Paddle would take one
+        self.process = subprocess.Popen(command, cwd=Path(__file__).parent, env=every, **pipes)
 
     def do(self, task):
         """Return the result of a task."""
