@@ -147,7 +147,8 @@ def test_cells_are_short(source):
 def test_opens_with_its_purpose_and_the_set_up(name, source):
     title, set_up = source.cells[:2]
     assert title.cell_type == "markdown"
-    phrases = [f"# {int(name[:2])} · " if name in CHAPTER else "# ", "**You will do**", "**You will learn**", "**Time**"]
+    heading = f"# {int(name[:2])} · " if name in CHAPTER else "# "
+    phrases = [heading, "**You will do**", "**You will learn**", "**Time**"]
     places = [title.source.find(phrase) for phrase in phrases]
     assert places[0] == 0 and places == sorted(places), f"the first cell has {', '.join(phrases)}, in this order"
     if name in APPENDIX:

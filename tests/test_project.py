@@ -149,6 +149,7 @@ def test_workflow_and_ci_call_what_the_readme_calls():
 
 def test_readme_names_targets_that_exist():
     targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+    targets |= {f"setup-{name}" for name in re.search("^FRAMEWORKS := (.*)", read("Makefile"), re.MULTILINE)[1].split()}
     named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", read("README.md"), re.MULTILINE))
     assert {"setup", "chapter", "lab", "test", "test-browser", "test-colab", "notebooks", "stamp"} <= named <= targets
 

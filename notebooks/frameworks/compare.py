@@ -64,7 +64,13 @@ def main():
         print(f"round {number + 1} of {ROUNDS}", flush=True)
     for worker in workers.values():
         worker.end()
-    result = {"settings": settings, "rounds": ROUNDS, "steps_per_turn": STEPS, **environment(torch.device("cpu"))}
+    result = {
+        "data": settings["data"],
+        "settings": settings,
+        "rounds": ROUNDS,
+        "steps_per_turn": STEPS,
+        **environment(torch.device("cpu")),
+    }
     result |= {"command": "make frameworks-results", "frameworks": runs}
     write_json(ROOT / "results" / "frameworks.json", result)
 
