@@ -12,12 +12,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 COLAB := .venv-colab
 SITE := .venv-site
+FRAMEWORKS := jax keras paddle mxnet
+APPENDIX := notebooks/frameworks
 
 # the oldest Python, by its minor version, that a target can do with
 CHECK = import sys; sys.exit(sys.version_info < (3, $(1)) and "Python 3.$(1) or later is needed, and $(PYTHON) is \
 	%d.%d: name another one, as in make $(2) PYTHON=python3.12" % sys.version_info[:2])
 
 .PHONY: help setup chapter lab test test-browser test-colab lint format notebooks site stamp requirements clean
+.PHONY: check-mxnet frameworks-data frameworks-notebooks frameworks-results test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -43,7 +46,8 @@ lab: setup ## open JupyterLab on notebooks/
 
 test: lint ## ruff, the unit tests, then every notebook's outputs, on the smoke profile
 	$(BIN)/python -m pytest
-	NIN_PROFILE=$${NIN_PROFILE:-smoke} $(BIN)/python -m pytest --nbval notebooks --nbval-cell-timeout 300
+	NIN_PROFILE=$${NIN_PROFILE:-smoke} $(BIN)/python -m pytest --nbval notebooks --nbval-cell-timeout 300 \
+		--ignore-glob "$(APPENDIX)/nin_in_*"
 
 # A chromium that is there is taken; root on Debian gets Debian's; everyone else gets Playwright's own, in their cache.
 test-browser: setup ## run every notebook in JupyterLab, in a browser; screenshots go to build/screenshots/
@@ -64,6 +68,43 @@ $(COLAB)/.installed: tests/colab/requirements.txt
 	$(COLAB)/bin/uv pip install --python $(COLAB)/bin/python --requirement tests/colab/requirements.txt
 	$(COLAB)/bin/uv pip freeze --python $(COLAB)/bin/python > $@
 
+# The appendix: each framework has an environment and a kernel of its own, for they cannot share one.
+frameworks-data: build/frameworks/pytorch.safetensors ## record what PyTorch's network does, for the others to follow
+
+build/frameworks/pytorch.safetensors: $(APPENDIX)/reference.py | setup
+	$(BIN)/python $(APPENDIX)/reference.py
+
+$(FRAMEWORKS:%=setup-%): setup-%: .venv-%/.installed frameworks-data
+
+.venv-%/.installed: $(APPENDIX)/requirements-%.txt | setup
+	@[ -e $@ ] || $(PYTHON) -c '$(call CHECK,11,setup-$*)'
+	@[ -e $@ ] || $(PYTHON) -m venv --clear .venv-$*
+	@rm -f $@
+	.venv-$*/bin/python -m pip install --disable-pip-version-check --requirement $<
+	.venv-$*/bin/python -m ipykernel install --prefix $(VENV) --name nin-$* --display-name "NiN in $*"
+	@touch $@
+
+# MXNet ends with Python 3.11, and its Linux wheel leaves two libraries to the system.
+.venv-mxnet/.installed: | check-mxnet
+check-mxnet:
+	@[ -e .venv-mxnet/.installed ] || $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 12) and \
+		"MXNet needs Python 3.11: name one, as in make setup-mxnet PYTHON=python3.11")'
+	@[ -e .venv-mxnet/.installed ] || [ "$$(uname -sm)" != "Linux x86_64" ] || $(PYTHON) -c 'import ctypes; \
+		[ctypes.CDLL(name) for name in ("libgomp.so.1", "libquadmath.so.0")]' 2> /dev/null || \
+		{ echo "MXNet needs libgomp and libquadmath: apt-get install libgomp1 libquadmath0" >&2; exit 1; }
+
+$(FRAMEWORKS:%=test-%): test-%: setup-%
+	NIN_FRAMEWORK=$* PYTHONPATH=$(APPENDIX) .venv-$*/bin/python -m pytest --noconftest tests/frameworks
+	.venv-$*/bin/python -m pytest --noconftest --nbval --nbval-current-env $(APPENDIX)/nin_in_$*.ipynb
+
+test-frameworks: $(FRAMEWORKS:%=test-%) ## make an environment for each other framework, and test the network there
+
+frameworks-notebooks: $(FRAMEWORKS:%=setup-%) ## execute the appendix's notebooks in place (ONLY=nin_in_jax for one)
+	@$(BIN)/python tools/chapter.py --frameworks --only "$(ONLY)" --cell-timeout $(CELL_TIMEOUT)
+
+frameworks-results: $(FRAMEWORKS:%=setup-%) ## train and time all five in turns, into results/frameworks.json
+	$(BIN)/python $(APPENDIX)/compare.py
+
 lint: setup ## ruff alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,9 +121,10 @@ notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb 
 # Nothing is executed, so this needs Sphinx, in an environment of its own, and not PyTorch.
 site: $(SITE)/.installed ## build the notebooks as pages to read, in build/site, and check their links
 	@rm -rf build/site build/site-source
-	@mkdir -p build/site-source/notebooks
+	@mkdir -p build/site-source/$(APPENDIX)
 	@cp -R images results site/index.md build/site-source
 	@cp notebooks/[0-9][0-9]_*.ipynb build/site-source/notebooks
+	@cp $(APPENDIX)/*.ipynb build/site-source/$(APPENDIX)
 	@PYTHONPATH=tools $(SITE)/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir site \
 		--doctree-dir build/site-source/.doctrees build/site-source build/site
 	@$(SITE)/bin/python tools/check_site.py build/site
@@ -111,4 +153,4 @@ requirements: setup ## pin the newest versions that work together, for every Pyt
 	@mv build/requirements.txt site/requirements.txt
 
 clean: ## remove every .venv, build/ and what running the notebooks has written
-	rm -rf $(VENV) $(COLAB) $(SITE) build notebooks/runs notebooks/.ipynb_checkpoints
+	rm -rf $(VENV) .venv-* build notebooks/runs notebooks/.ipynb_checkpoints

@@ -212,6 +212,25 @@ def plot_curves(curves, xlabel, ylabel, title=""):
     return figure
 
 
+def plot_followers(losses, title=""):
+    """Draw the losses of {name: [one for each step]}, and how far each is from the first one's, in percent of it."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    first, *_ = losses.values()
+    for (name, values), (colour, line, marker) in zip(losses.items(), STYLES):
+        style = {"color": colour, "linestyle": line, "marker": marker, "markevery": 10, "ms": 4, "label": name}
+        left.plot(values, **style)
+        right.plot([100 * (value - start) / start for value, start in zip(values, first)], **style)
+    left.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    right.set(xlabel="step", ylabel=f"% away from {next(iter(losses))}")
+    left.legend(fontsize=8)
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, fontsize=11)
+    figure.tight_layout()
+    return figure
+
+
 def plot_tradeoff(points, xlabel, ylabel, title=""):
     """Draw {name: (cost, [a number for each seed])}: the median of each, with a bar from lowest to highest."""
     figure, axis = plt.subplots(figsize=(7, 3.6))

@@ -12,7 +12,9 @@ import pytest
 from nin_helpers.exercises import CHECKS
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-NAMES = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
+CHAPTER = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
+APPENDIX = sorted({f"frameworks/{path.stem}" for path in NOTEBOOKS.glob("frameworks/*.[im]*")})  # .ipynb, .md
+NAMES = CHAPTER + APPENDIX
 SET_UP = """\
 # On Colab this installs nin_helpers next to the torch that is there; elsewhere it does nothing.
 import sys
@@ -80,7 +82,8 @@ def prose(text):
 
 
 def test_there_are_notebooks():
-    assert NAMES and sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.md")) == NAMES
+    assert CHAPTER and sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.md")) == CHAPTER
+    assert len(APPENDIX) == 5
 
 
 def test_pair_has_the_same_cells(source, notebook):
@@ -90,11 +93,12 @@ def test_pair_has_the_same_cells(source, notebook):
     assert ipynb == md, "run make notebooks"
 
 
-def test_pair_is_declared_and_names_no_machine(source, notebook):
+def test_pair_is_declared_and_names_no_machine(name, source, notebook):
+    framework = re.search("nin_in_(.*)|$", name)[1]
+    kernel = (f"nin-{framework}", f"NiN in {framework}") if framework else ("python3", "Python 3")
     for pair in (source, notebook):
         assert pair.metadata.jupytext.formats == "ipynb,md:myst"
-        assert pair.metadata.kernelspec.name == "python3"
-    assert notebook.metadata.kernelspec.display_name == "Python 3"
+        assert (pair.metadata.kernelspec.name, pair.metadata.kernelspec.display_name) == kernel
     assert notebook.metadata.language_info == {"name": "python", "pygments_lexer": "ipython3"}
     assert all("execution" not in cell.metadata for cell in notebook.cells), "times change with every run"
 
@@ -143,9 +147,12 @@ def test_cells_are_short(source):
 def test_opens_with_its_purpose_and_the_set_up(name, source):
     title, set_up = source.cells[:2]
     assert title.cell_type == "markdown"
-    phrases = [f"# {int(name[:2])} · ", "**You will do**", "**You will learn**", "**Time**"]
+    heading = f"# {int(name[:2])} · " if name in CHAPTER else "# "
+    phrases = [heading, "**You will do**", "**You will learn**", "**Time**"]
     places = [title.source.find(phrase) for phrase in phrases]
     assert places[0] == 0 and places == sorted(places), f"the first cell has {', '.join(phrases)}, in this order"
+    if name in APPENDIX:
+        return  # each has an environment of its own, and is not for Colab
     assert set_up.cell_type == "code"
     assert re.sub(r'REPOSITORY = "[^"]*"', 'REPOSITORY = "…"', set_up.source) == SET_UP
 
@@ -155,10 +162,10 @@ def test_every_picture_has_a_text(source):
     assert not [text for text in texts if re.search(r"!\[\s*\]|<img(?![^>]*\balt=\"[^\"]+\")", text)]
 
 
-def test_links_to_files_lead_somewhere(source):
+def test_links_to_files_lead_somewhere(name, source):
     text = "\n".join(cell.source for cell in source.cells if is_prose(cell))
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
-    assert not [link for link in links if not (NOTEBOOKS / link).exists()]
+    assert not [link for link in links if not (NOTEBOOKS / name).parent.joinpath(link).exists()]
 
 
 def test_every_figure_has_a_text_and_a_sentence_after_it(notebook):

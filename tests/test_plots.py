@@ -111,6 +111,12 @@ def test_curves_run_through_the_medians_in_a_band_of_the_range():
     assert band[:, 1].min() == 0.1 and band[:, 1].max() == 0.9
 
 
+def test_followers_are_shown_beside_the_first_in_percent():
+    left, right = plots.plot_followers({"PyTorch": [4.0, 2.0], "other": [4.0, 2.5]}).axes
+    assert left.lines[1].get_ydata().tolist() == [4.0, 2.5]
+    assert [line.get_ydata()[1] for line in right.lines] == [0, 25] and right.get_ylabel() == "% away from PyTorch"
+
+
 def test_a_tradeoff_shows_median_and_range_at_its_cost():
     axis = plots.plot_tradeoff({"A": (10, [0.5, 0.9, 0.6])}, "cost", "accuracy").axes[0]
     line = axis.containers[0]

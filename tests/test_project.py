@@ -140,14 +140,16 @@ def test_workflow_and_ci_call_what_the_readme_calls():
     assert workflow["jobs"]["test"]["steps"][-1]["run"] == "make test"
     assert set(workflow["jobs"]["test"]["strategy"]["matrix"]["python"]) <= set(PYTHONS)
     assert {"run": "make test-browser"} in workflow["jobs"]["browser"]["steps"]
+    assert workflow["jobs"]["frameworks"]["steps"][-1]["run"] == "make test-${{ matrix.framework }}"
     assert workflow["jobs"]["colab"]["steps"][-1]["run"] == "make test-colab"
     commands = [line for line in read(".ci", "run").splitlines() if line.startswith("make ")]
-    assert commands == ["make test", "make test-browser", "make test-colab", "make site"]
+    assert commands == ["make test", "make test-browser", "make test-colab", "make test-frameworks", "make site"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
 def test_readme_names_targets_that_exist():
     targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+    targets |= {f"setup-{name}" for name in re.search("^FRAMEWORKS := (.*)", read("Makefile"), re.MULTILINE)[1].split()}
     named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", read("README.md"), re.MULTILINE))
     assert {"setup", "chapter", "lab", "test", "test-browser", "test-colab", "notebooks", "stamp"} <= named <= targets
 

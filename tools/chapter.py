@@ -1,5 +1,7 @@
 """Run the notebooks from top to bottom: `make chapter` into build/, `make notebooks` in place.
 
+With --frameworks, those of the appendix, each with its framework's kernel, in place.
+
 The source of notebook NN_topic is notebooks/NN_topic.md. One that trains writes its history to runs/NN_topic.json in
 its working directory: what came out is read from there.
 """
@@ -25,7 +27,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 METADATA = {
     "jupytext": {"formats": "ipynb,md:myst"},
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -54,8 +55,8 @@ def main(arguments=None):
     options = parse(arguments)
     start = time.perf_counter()
     try:
-        sources = find_sources(options.only)
-        folder = NOTEBOOKS if options.in_place else ROOT / "build"
+        sources = find_sources(options.only, options.frameworks)
+        folder = sources[0].parent if options.in_place else ROOT / "build"
         for number, source in enumerate(sources, 1):
             run(source, folder, f"[{number}/{len(sources)}] {source.stem}", options)
     except ChapterError as error:
@@ -73,14 +74,18 @@ def parse(arguments):
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description="Run the chapter's notebooks from top to bottom.")
     parser.add_argument("--in-place", action="store_true", help="write notebooks/*.ipynb instead of pages in build/")
+    parser.add_argument("--frameworks", action="store_true", help="run notebooks/frameworks/*.md instead, in place")
     parser.add_argument("--only", default="", help="the notebooks whose name starts so, such as 03 (default: all)")
     parser.add_argument("--cell-timeout", type=int, default=3600, help="seconds that a cell may take (default: 3600)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.in_place |= options.frameworks  # what they import lies beside them
+    return options
 
 
-def find_sources(only):
+def find_sources(only, frameworks=False):
     """Return the paths of the notebooks' sources in reading order, those that start with `only`."""
-    sources = [path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.md")) if path.name.startswith(only)]
+    pattern = "frameworks/*.md" if frameworks else "[0-9][0-9]_*.md"
+    sources = [path for path in sorted(NOTEBOOKS.glob(pattern)) if path.name.startswith(only)]
     if not sources:
         raise ChapterError(f"no notebook in {NOTEBOOKS} starts with {only!r}")
     return sources
@@ -131,7 +136,7 @@ async def execute(notebook, folder, progress, cell_timeout):
 
     client = NotebookClient(
         notebook,
-        kernel_name="python3",
+        kernel_name=notebook.metadata.kernelspec.name,
         timeout=cell_timeout,
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
@@ -217,7 +222,7 @@ def write(notebook, path, page=True):
         html, _ = HTMLExporter(raw_template=PAGE, embed_images=True).from_notebook_node(notebook, resources)
         html = re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", html)  # from page to page
         path.with_suffix(".html").write_text(html, encoding="utf-8")
-    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.metadata = nbformat.from_dict({**METADATA, "kernelspec": notebook.metadata.kernelspec})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     temporary = path.with_suffix(".ipynb.part")
     nbformat.write(notebook, temporary)
@@ -236,7 +241,7 @@ def closing_lines(folder, sources):
     for path in (history_path(folder, source) for source in sources):
         if path.exists():
             lines += result_lines(json.loads(path.read_text(encoding="utf-8")))
-    name, suffix = ("notebooks", ".ipynb") if folder == NOTEBOOKS else ("pages", ".html")
+    name, suffix = ("notebooks", ".ipynb") if folder == sources[0].parent else ("pages", ".html")
     files = [(folder / source.name).with_suffix(suffix) for source in sources]
     return (lines or ["  training       none here"]) + [
         f"  {'' if i else name:15}{file}" for i, file in enumerate(files)
