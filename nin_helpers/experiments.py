@@ -202,7 +202,8 @@ def first_steps(data, init, lr, seed=0):
 
     A state is {"step", "loss", "live": the share of channels behind ReLUs that are not 0 throughout, "gradient": the
     norm of the loss's gradient, "spread": {ReLU: how much its output differs across images, see `diagnose`}}; what is
-    not finite is None, and of a network whose loss is not finite nothing is alive or dead: None. Profile "reduced": 99 pixels, batches of 32.
+    not finite is None, and of a network whose loss is not finite nothing is alive or dead: None. Profile "reduced":
+    99 pixels, batches of 32.
     """
     last = FIRST_STEPS[-1]
     changes = {"init": init, "lr": lr, "mean": 0.286, "std": 0.353, "num_steps": last, "seed": seed}
