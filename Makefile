@@ -20,11 +20,13 @@ CHECK = import sys; sys.exit(sys.version_info < (3, $(1)) and "Python 3.$(1) or 
 	%d.%d: name another one, as in make $(2) PYTHON=python3.12" % sys.version_info[:2])
 
 .PHONY: help setup chapter lab test test-browser test-colab lint format notebooks site stamp requirements clean
-.PHONY: check-mxnet frameworks-data frameworks-notebooks frameworks-results test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
+.PHONY: check-mxnet frameworks-data frameworks-notebooks frameworks-results test-frameworks
+.PHONY: $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
-		printf '  make %-14s%s\n' "$$name" "$$what"; done
+		printf '  make %-22s%s\n' "$$name" "$$what"; done
+	@echo "  make setup-NAME, test-NAME  the same for one other framework: $(FRAMEWORKS)"
 
 setup: $(VENV)/.installed ## make .venv and install everything there; seconds when nothing has changed
 

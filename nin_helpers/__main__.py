@@ -30,7 +30,7 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="command")
 
     train = commands.add_parser("train", help="train one network, without a notebook")
-    train.add_argument("--profile", default="quick", help="how much: smoke, quick (default) or full")
+    train.add_argument("--profile", default="quick", help="smoke, quick (default), long, full, reduced or study")
     train.add_argument("--recipe", default="alive", help="how: alive (default), modern, sgd_default, sgd_xavier, adam")
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")

@@ -344,16 +344,18 @@ def plot_first_steps(runs, step, title="", num_classes=10):
         axis.title.set_fontsize(9)
     axes[0].axhline(math.log(num_classes), color=RED, linestyle=":")
     axes[0].set(ylim=(0, 3))
-    place = (0.03, math.log(num_classes) + 0.06)
+    place = (0.03, math.log(num_classes) + 0.2)
     axes[0].annotate(
         f"ln {num_classes}: knows nothing", place, xycoords=("axes fraction", "data"), color=RED, fontsize=8
     )
     axes[0].legend(fontsize=8, loc="lower left")
+    if any(states[-1]["loss"] is None for states in runs.values()):
+        axes[0].text(0.97, 0.05, "diverged", ha="right", color=RED, fontsize=9, transform=axes[0].transAxes)
     axes[1].set(ylim=(0, 1.05))
     axes[2].set(yscale="log", ylim=(1e-6, 1e4))
     for (name, states), (colour, line, marker) in zip(runs.items(), STYLES):
         state = min(states, key=lambda state: abs(state["step"] - step))
-        spread = [max(value or 0, 1e-9) for value in state["spread"].values()]
+        spread = [np.nan if value is None else max(value, 1e-9) for value in state["spread"].values()]
         axes[3].plot(range(1, len(spread) + 1), spread, line, color=colour, marker=marker, ms=4, label=name)
     axes[3].set(yscale="log", ylim=(1e-9, 1e4), xlabel="ReLU, first to last", title="spread across images")
     axes[3].title.set_fontsize(9)

@@ -72,7 +72,9 @@ def ladder(input_size, windows):
             output = conv_output_size(size, kernel_size, stride, padding)
             unused = (size + 2 * padding - kernel_size) % stride
         elif size is not None:
-            problem = f"{name} needs a window of {kernel_size}, but only {size + 2 * padding} pixels are there"
+            there = size + 2 * padding
+            count = "1 pixel is" if there == 1 else f"{there} pixels are"
+            problem = f"{name} needs a window of {kernel_size}, but only {count} there"
         rungs.append(Rung(name, channels, size, kernel_size, stride, padding, output, unused, problem))
         size = output
     return rungs

@@ -334,13 +334,14 @@ def stuck_or_learning(result, live=None):
 
 
 def first_steps_sentence(init, lr, states, step):
-    """Return what the states of a run tell at `step`, and how it ends: stuck, learning or diverged."""
+    """Return what the states of a run tell at `step`, and how it ends: stuck, dead, learning or diverged."""
     state, last = next(state for state in states if state["step"] == step), states[-1]
     logits = list(state["spread"].values())[-1]
     if last["loss"] is None:
         end = "the numbers are no longer finite: diverged"
     elif is_plateau(last["loss"], 10):
-        end = f"loss {last['loss']:.4f}, ln 10 = {math.log(10):.4f}: stuck"
+        why = ", and dead: no gradient is left" if last["gradient"] == 0 else ""
+        end = f"loss {last['loss']:.4f}, ln 10 = {math.log(10):.4f}: stuck{why}"
     else:
         end = f"loss {last['loss']:.2f}, below ln 10 = {math.log(10):.2f}: learning"
         if last["loss"] > math.log(10):
@@ -491,14 +492,16 @@ def cost_html(rows):
     body = []
     for row in rows:
         shape = " × ".join(map(str, row.output_shape[1:]))
-        style = "text-align:left;white-space:nowrap"
+        style = "text-align:left;white-space:nowrap;padding:2px 6px"
         cells = "".join(f'<td style="{style}">{text}</td>' for text in (row.name, row.type, shape))
         for key, most in largest.items():
             share = 100 * getattr(row, key) / most
             bar = f"linear-gradient(to right, rgba(0,114,178,.35) {share:.1f}%, transparent {share:.1f}%)"
-            cells += f'<td style="min-width:80px;background:{bar};text-align:right">{getattr(row, key):,}</td>'
+            style = f"min-width:80px;padding:2px 6px;background:{bar};text-align:right"
+            cells += f'<td style="{style}">{getattr(row, key):,}</td>'
         body.append(f"<tr>{cells}</tr>")
-    return f'<table class="nin-costs"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    head = f"<thead><tr>{head}</tr></thead>"
+    return f'<table class="nin-costs" style="font-size:90%">{head}<tbody>{"".join(body)}</tbody></table>'
 
 
 class TrainingMonitor(plots.LivePlot):
