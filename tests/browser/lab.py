@@ -23,7 +23,9 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # nobody is there to answer
 }
 # What the console may say; the reason stands beside it. All else is ours.
-EXCUSED = ()
+EXCUSED = (
+    ("Failed to execute 'removeChild'", "JupyterLab 4.6 takes a theme's styles away twice if the next follows at once"),
+)
 PANEL = "const panel = [...jupyterapp.shell.widgets('main')].find(widget => widget.sessionContext && widget.content);"
 CELLS = f"""() => {{ {PANEL}
     return [...panel.content.model.cells]
