@@ -47,8 +47,16 @@ def setup(app):
     if REPOSITORY:
         app.tags.add("published")
     app.connect("source-read", prepare)
+    app.connect("html-page-context", leave_out_launch_buttons, priority=900)  # behind the theme, which adds them
     for change in (close_folds, describe_pictures, link_to_repository):
         app.connect("doctree-read", change)
+
+
+def leave_out_launch_buttons(app, pagename, templatename, context, doctree):
+    """Offer no Binder and no Colab on the pages of the appendix: its environments are on the reader's own machine."""
+    if pagename.startswith("notebooks/frameworks/"):
+        buttons = context.get("header_buttons", [])
+        context["header_buttons"] = [button for button in buttons if button.get("label") != "launch-buttons"]
 
 
 def prepare(app, docname, source):
