@@ -357,7 +357,8 @@ def plot_first_steps(runs, step, title="", num_classes=10):
         state = min(states, key=lambda state: abs(state["step"] - step))
         spread = [np.nan if value is None else max(value, 1e-9) for value in state["spread"].values()]
         axes[3].plot(range(1, len(spread) + 1), spread, line, color=colour, marker=marker, ms=4, label=name)
-    axes[3].set(yscale="log", ylim=(1e-9, 1e4), xlabel="ReLU, first to last", title="spread across images")
+    axes[3].set(yscale="log", xlim=(0.5, len(spread) + 0.5), ylim=(1e-9, 1e4))
+    axes[3].set(xlabel="ReLU, first to last", title="spread across images")
     axes[3].title.set_fontsize(9)
     for axis in axes:
         axis.grid(alpha=0.3)

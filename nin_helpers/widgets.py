@@ -346,12 +346,13 @@ def first_steps_sentence(init, lr, states, step):
         end = f"loss {last['loss']:.2f}, below ln 10 = {math.log(10):.2f}: learning"
         if last["loss"] > math.log(10):
             end = f"loss {last['loss']:.2f}, above ln 10 = {math.log(10):.2f}: worse than guessing"
-    live = "–" if state["live"] is None else f"{state['live']:.0%}"
-    return (
-        f"{init}, lr {lr}, step {step}: loss {_number(state['loss'])}, {live} of the channels live, gradient "
-        f"{_number(state['gradient'])}, logits differ across images by {_number(logits)}. "
-        f"At step {last['step']}: {end}."
-    )
+    now = f"{init}, lr {lr}, step {step}: loss {_number(state['loss'])}"
+    if state["loss"] is not None:
+        now += (
+            f", {state['live']:.0%} of the channels live, gradient {_number(state['gradient'])}, "
+            f"logits differ across images by {_number(logits)}"
+        )
+    return f"{now}. At step {last['step']}: {end}."
 
 
 def _number(value):
