@@ -45,7 +45,8 @@ RECIPES = {
     # the same network with today's habits, for accuracy in little time
     "modern": {
         "init": "alive", "batch_norm": True, "optimizer": "adamw", "lr": 5e-3, "weight_decay": 0.05,
-        "schedule": "warmup_linear", "label_smoothing": 0.1, "flip": True, "mean": 0.286, "std": 0.353,
+        "schedule": "warmup_linear", "label_smoothing": 0.1, "flip": True, "mirror": False,
+        "mean": 0.286, "std": 0.353,
     },
 }  # fmt: skip
 
@@ -79,6 +80,7 @@ class TrainConfig:
     batch_norm: whether the network has batch normalisation; as init, for whoever builds the model.
     label_smoothing: the share of the target that is spread over all classes, 0 ≤ label_smoothing < 1.
     flip: whether each training image is mirrored, left to right, with probability one half.
+    mirror: whether an answer is the mean of those to the image and to its mirror image.
     mean, std: the normalisation of pixels in 0 … 1.
     size: height and width in pixels to which the images are resized.
     num_epochs, num_steps: the length; num_steps, where given, comes first.
@@ -101,6 +103,7 @@ class TrainConfig:
     batch_norm: bool = False
     label_smoothing: float = 0.0
     flip: bool = False
+    mirror: bool = False
     mean: float = 0.0
     std: float = 1.0
     size: int = 224
@@ -128,6 +131,7 @@ class TrainConfig:
             ("precision", ("auto", "fp32", "bf16", "fp16")),
             ("batch_norm", (True, False)),
             ("flip", (True, False)),
+            ("mirror", (True, False)),
             ("compile", (True, False)),
         ):
             if getattr(self, name) not in choices:
@@ -181,8 +185,9 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     there goes on from it, on a CPU to the same bits as if it had never stopped. CheckpointError: not to be used.
 
     Started by `accelerate launch`, each process trains on its share of each batch, and the gradients are averaged: the
-    batch and the recipe stay as they are, but batch normalisation averages over a share. The history speaks of all
-    processes, and each of them returns it.
+    batch and the recipe stay as they are, but batch normalisation averages over a share. Each answers for its share of
+    the held-out and the test images, too. The history speaks of all processes, and each of them returns it. A process
+    more than the checkpoint knows of draws the dropout masks of a new run.
 
     Where memory runs out and PyTorch says so (on GPUs; Linux may end a process whose main memory is full), a batch goes
     through in halves, quarters …, whose gradients are added up, with a warning: the recipe stays, but for dropout's
@@ -204,9 +209,9 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     num_steps = config.num_steps or config.num_epochs * math.ceil(len(data.train) / config.batch_size)
     optimizer, schedule = make_optimizer(model, config, num_steps)
     history = new_history(data, config, device, precision, num_steps)
-    meter = Meter(model, data, config, precision, history, team.sum)
+    meter = Meter(model, data, config, precision, history, team)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-    keeper = Keeper(checkpoints, checkpoint_minutes, model, optimizer, schedule, scaler, meter)
+    keeper = Keeper(checkpoints, checkpoint_minutes, model, optimizer, schedule, scaler, meter, team)
     done = keeper.resume()
     steps = Steps(team.replica(model), optimizer, schedule, scaler, config, precision, history)
     batches = shuffled_batches(len(data.train), config.batch_size, num_steps, config.seed, device)
@@ -227,13 +232,13 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
                 if not math.isfinite(history["points"][-1]["train_loss"]):
                     warnings.warn(f"the loss is not finite at step {step}: stopped; try a smaller lr", stacklevel=2)
                     break
-            if team.rank == 0:
-                keeper.after(step)
+            keeper.after(step)
     except KeyboardInterrupt:
         history["interrupted"] = True
     finally:
         memory.close()
-    history.update(evaluate(model, data, config, precision))
+    alone = history["interrupted"]  # where the other processes are then is not known
+    history.update(evaluate(model, data, config, precision, predict if alone else team.predict))
     return history
 
 
@@ -339,6 +344,28 @@ class Team:
         """Return the sum of `tensor` over the processes."""
         return self.accelerator.reduce(tensor, "sum") if self.accelerator else tensor
 
+    def gather(self, tensor):
+        """Return (processes, …), on the CPU: each one's `tensor`."""
+        return (self.accelerator.gather(tensor[None].to(self.device)) if self.accelerator else tensor[None]).cpu()
+
+    def agree(self, step, due):
+        """Return whether `due` holds in any process. Several ask only every hundred steps, as asking takes waiting."""
+        if self.size == 1:
+            return due
+        return step % 100 == 0 and self.sum(torch.tensor(float(due), device=self.device)).item() > 0
+
+    def predict(self, model, images, config, precision):
+        """Return what `predict` does: each process answers for its share of the images, and all learn all answers."""
+        if len(images) < self.size or self.size == 1:
+            return predict(model, images, config, precision)
+        for buffer in model.buffers():  # batch normalisation: the first process's running statistics
+            torch.distributed.broadcast(buffer, 0)
+        mine = slice(self.rank, None, self.size)
+        found = predict(model, images[mine], config, precision)
+        logits = found.new_zeros(len(images), found.shape[1])
+        logits[mine] = found
+        return self.sum(logits)
+
 
 def _accelerator(device):
     try:
@@ -392,8 +419,10 @@ def predict(model, images, config, precision="fp32", batch_size=100):
     model.eval()
     parts = []
     for batch in images.split(batch_size):
+        x = prepare(batch, config.size, config.mean, config.std)
         with autocast(images.device, precision):
-            parts.append(model(prepare(batch, config.size, config.mean, config.std)).float())
+            logits = model(x).float()
+            parts.append((logits + model(x.flip(3)).float()) / 2 if config.mirror else logits)
     return torch.cat(parts)
 
 
@@ -413,10 +442,10 @@ def dead_classes(logits):
     return (logits == 0).all(dim=0).sum().item()
 
 
-def evaluate(model, data, config, precision="fp32"):
+def evaluate(model, data, config, precision="fp32", answer=predict):
     """Return test_accuracy and test_top5_accuracy (0 to 1), dead_classes and test_images, over `data.test`."""
     split = data.test[: config.test_limit]
-    logits = predict(model, split.images, config, precision)
+    logits = answer(model, split.images, config, precision)
     return {
         "test_accuracy": accuracy(logits, split.labels),
         "test_top5_accuracy": accuracy(logits, split.labels, k=5),
@@ -431,9 +460,9 @@ class Meter:
     KEPT = ("stuck_since_step", "training_seconds", "points", "parts")  # of the history, by a checkpoint
     PATIENCE = 50  # steps on the plateau before it is worth a warning
 
-    def __init__(self, model, data, config, precision, history, total=lambda sums: sums):
+    def __init__(self, model, data, config, precision, history, team):
         self.model, self.config, self.precision, self.history = model, config, precision, history
-        self.total = total  # sums over the processes
+        self.team = team
         self.held_out = data.validation[: config.validation_limit]
         self.num_classes = len(data.classes)
         self.free_since = 0
@@ -447,9 +476,9 @@ class Meter:
 
     def record(self, step):
         """Append a point: means since the last one, accuracy on held-out images, images per second of training."""
-        loss, right, count = self.total(self.sums).tolist()
+        loss, right, count = self.team.sum(self.sums).tolist()
         now = time.perf_counter()
-        logits = predict(self.model, self.held_out.images, self.config, self.precision)
+        logits = self.team.predict(self.model, self.held_out.images, self.config, self.precision)
         point = {
             "step": step,
             "train_loss": loss / count,
@@ -499,8 +528,8 @@ class Meter:
 class Keeper:
     """Writes the checkpoints of a run, and brings a new run to where the last one is; does nothing without a folder."""
 
-    def __init__(self, folder, minutes, model, optimizer, schedule, scaler, meter):
-        self.folder, self.seconds, self.model, self.meter = folder, 60 * minutes, model, meter
+    def __init__(self, folder, minutes, model, optimizer, schedule, scaler, meter, team):
+        self.folder, self.seconds, self.model, self.meter, self.team = folder, 60 * minutes, model, meter, team
         self.kept = {"optimizer": optimizer, "schedule": schedule, "scaler": scaler, "meter": meter}
         history = meter.history
         self.run = {key: history[key] for key in ("data", "train_images", "config", "precision", "num_steps")}
@@ -515,20 +544,26 @@ class Keeper:
         step, state = load_checkpoint(found[-1], self.model, self.run)
         for name, part in self.kept.items():
             part.load_state_dict(state[name])
-        torch.set_rng_state(state["random"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_random"], self.device)
+        if self.team.rank < len(state["random"]):  # cloned: PyTorch reads from the beginning of a tensor's storage
+            torch.set_rng_state(state["random"][self.team.rank].clone())
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda_random"][self.team.rank].clone(), self.device)
         return step
 
     def after(self, step):
-        """Write a checkpoint if an epoch or the run ends with `step`, or the minutes are over."""
+        """Write a checkpoint if an epoch or the run ends with `step`, or the minutes are over.
+
+        The first process writes it; all take part, since each has random numbers of its own.
+        """
         ends = step % self.epoch == 0 or step == self.run["num_steps"]
-        if not self.folder or not (ends or time.monotonic() - self.written > self.seconds):
+        if not self.folder or not (ends or self.team.agree(step, time.monotonic() - self.written > self.seconds)):
             return
-        state = {name: part.state_dict() for name, part in self.kept.items()} | {"random": torch.get_rng_state()}
+        state = {name: part.state_dict() for name, part in self.kept.items()}
+        state["random"] = self.team.gather(torch.get_rng_state())
         if self.device.type == "cuda":
-            state["cuda_random"] = torch.cuda.get_rng_state(self.device)
-        save_checkpoint(self.folder, step, self.model, state, self.run)
+            state["cuda_random"] = self.team.gather(torch.cuda.get_rng_state(self.device))
+        if self.team.rank == 0:
+            save_checkpoint(self.folder, step, self.model, state, self.run)
         self.written = time.monotonic()
 
 

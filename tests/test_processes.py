@@ -31,8 +31,10 @@ def keep(optimizer, *_):
         first.update({name: tensor.clone() for name, tensor in model.state_dict().items()})
 
 
+answered = []
+model.register_forward_hook(lambda model, x, _: None if model.training else answered.append(len(x[0])))
 register_optimizer_step_post_hook(keep)
-history = train(model, load_data("digits"), config, lambda history: None)
+history = train(model, load_data("digits"), config, lambda history: None) | {"answered": sum(answered)}
 torch.save([first, model.state_dict()], f"{sys.argv[1]}-{os.environ.get('RANK', 0)}.pt")
 print(json.dumps(history))
 """
@@ -95,6 +97,63 @@ def test_the_history_speaks_of_all_processes(both):
             assert mine["train_accuracy"] == pytest.approx(theirs["train_accuracy"], abs=0.01)
             assert mine["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=0.021)
         assert (history["test_images"], history["num_steps"]) == (alone["test_images"], alone["num_steps"])
+
+
+def test_the_processes_share_the_held_out_and_the_test_images(both):
+    _, (alone, *two) = both
+    assert alone["answered"] == 3 * 50 + 100
+    assert [history["answered"] for history in two] == [125, 125]
+
+
+# Three epochs of four steps, with dropout and batch normalisation; with a third argument the stop button after step 6.
+RESUMED = """
+import json, os, sys, torch
+torch.set_num_threads(1)
+from dataclasses import replace
+from nin_helpers.datasets import load_data
+from nin_helpers.nin import NiN
+from nin_helpers.training import evaluate, make_config, train
+digits = load_data("digits")
+data = replace(digits, train=digits.train[:64])
+config = make_config("smoke", "modern", batch_size=16, num_epochs=3, num_points=12, test_limit=99, validation_limit=9,
+                     device="cpu", precision="fp32")
+torch.manual_seed(0)
+model = NiN(**config.network())
+
+
+def stop(history):
+    if sys.argv[3:] and history["points"][-1]["step"] == 6:
+        raise KeyboardInterrupt
+
+
+history = train(model, data, config, stop, checkpoints=sys.argv[1])
+torch.save(model.state_dict(), f"{sys.argv[2]}-{os.environ['RANK']}.pt")
+print(json.dumps(history | {"evaluated": evaluate(model, data, config)}))
+"""
+
+
+def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(RESUMED)
+    launch(script, tmp_path / "whole", tmp_path / "whole")
+    launch(script, tmp_path / "stopped", tmp_path / "half", "stop")
+    out = launch(script, tmp_path / "stopped", tmp_path / "resumed").stdout
+    names = ["whole-0", "half-0", "resumed-0", "resumed-1"]
+    whole, half, *resumed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in names)
+    assert any(not torch.equal(whole[name], half[name]) for name in whole)
+    for state in resumed:
+        assert all(torch.equal(whole[name], state[name]) for name in whole)
+    histories = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert [history["test_accuracy"] for history in histories] == [histories[0]["evaluated"]["test_accuracy"]] * 2
+
+
+def test_checkpoints_by_the_clock_are_agreed_upon():
+    team = Team(make_config("smoke", device="cpu"))
+    assert team.agree(7, due=True) and not team.agree(100, due=False)
+    team.size, asked = 2, []
+    team.sum = lambda tensor: asked.append(tensor.item()) or tensor + 1  # the other one says yes
+    assert not team.agree(7, due=True) and not asked
+    assert team.agree(100, due=False) and asked == [0.0]
 
 
 def test_the_command_line_runs_under_accelerate_and_writes_once(tmp_path):

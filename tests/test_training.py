@@ -844,3 +844,12 @@ def test_long_waits_are_told_in_minutes():
     point = {"step": 0, "train_loss": 2.0, "train_accuracy": 0.5, "validation_accuracy": 0.25, "images_per_second": 1.0}
     history = {"num_steps": 1000, "config": {"batch_size": 6}, "points": [point]}
     assert describe_progress(history).endswith("about 100 min left.")
+
+
+def test_a_mirrored_answer_is_the_same_for_an_image_and_its_mirror_image():
+    model, images = NiN(init="kaiming", input_size=67), torch.randint(256, (4, 1, 28, 28), dtype=torch.uint8)
+    plain, mirror = make_config("smoke"), make_config("smoke", mirror=True)
+    one, other = (predict(model, batch, plain) for batch in (images, images.flip(3)))
+    assert not torch.allclose(one, other)
+    for batch in (images, images.flip(3)):
+        torch.testing.assert_close(predict(model, batch, mirror), (one + other) / 2)
