@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from benchmarks.turns import ProcessEnded, measure
+from nin_helpers.checkpoints import CheckpointError
 from nin_helpers.datasets import DataError
 
 
@@ -11,7 +12,7 @@ def main(arguments=None):
     """Run the command line; return 0, or 2 with one line on standard error for what it cannot use."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure how fast NiN trains here.")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each case (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each case (default: 5); 0: keep the file's")
     parser.add_argument("--size", type=int, default=224, help="of the images, in pixels (default: 224)")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--steps", type=int, help="of a turn (default: 2 on a CPU, else 50)")
@@ -24,7 +25,7 @@ def main(arguments=None):
     parser.add_argument("--out", default="results", help="folder for benchmark_MACHINE.json (default: results)")
     try:
         measure(**vars(parser.parse_args(arguments)))
-    except (ValueError, DataError, OSError, ProcessEnded) as error:
+    except (ValueError, DataError, CheckpointError, OSError, ProcessEnded) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -6,8 +6,10 @@ take turns, and the first steps of each turn are not counted. Then: what ours co
 """
 
 import contextlib
+import json
 import multiprocessing
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -36,16 +38,22 @@ def measure(
 ):  # fmt: skip
     """Measure on `device` and write `out`/benchmark_MACHINE.json after each part; return the result.
 
-    rounds: turns of each case. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 50.
+    rounds: turns of each case, measured anew each time: what was measured at another time would not be in turns; 0
+    goes on with what the file has. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 50.
     growth: whether more data and other batch sizes are measured too. until: an accuracy on the held-out images, 0 to 1,
-    to which recipe "modern" is trained by the clock; None: not. compile: whether ours goes through torch.compile.
-    It starts anew each time: what was measured at another time would not be in turns.
-    Raises ValueError for a bad argument, DataError without Fashion-MNIST.
+    to which recipe "modern" is trained by the clock, see `seconds_until`; None: not. compile: whether ours goes through
+    torch.compile. Raises ValueError for a bad argument and for a file that is missing or measured something else,
+    DataError without Fashion-MNIST.
     """
     device = pick_device(device)
     steps = (2 if device.type == "cpu" else 50) if steps is None else steps
-    for name, value in (("rounds", rounds), ("size", size), ("batch_size", batch_size), ("steps", steps)):
-        check_whole_number(name, value, 1)
+    for name, value, least in (
+        ("rounds", rounds, 0),
+        ("size", size, 1),
+        ("batch_size", batch_size, 1),
+        ("steps", steps, 1),
+    ):
+        check_whole_number(name, value, least)
     if until is not None and not 0 <= until < 1:
         raise ValueError(f"until={until!r} must be an accuracy, at least 0 and less than 1")
     precision = pick_precision("auto", device)
@@ -59,21 +67,35 @@ def measure(
     data = load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
     result |= {"flops_per_image": flops, "runs": [], "limits": [], "peak_bytes": {}, "growth": []}
-    _compare_in_turns(result, _cases(settings), rounds, root, path)
+    if rounds:
+        _compare_in_turns(result, _cases(settings), rounds, root, path)
+    else:
+        result = _earlier(path, settings)
     if growth:
-        _grow(result, settings, root)
+        result["growth"] = _grow(settings, root)
         write_json(path, result)
     if until is not None:
-        result["until"] = seconds_until(until, data, settings)
+        result["until"] = seconds_until(until, data, settings, path.with_suffix("")) | environment(device)
         write_json(path, result)
     print(report(result), f"{path} written", sep="\n")
     return result
 
 
-def seconds_until(accuracy, data, settings):
+def _earlier(path, settings):
+    """Return what the file `path` has, or raise ValueError: none is there, or it was measured otherwise."""
+    if not path.is_file():
+        raise ValueError(f"rounds=0 goes on with {path}, which is missing; measure without it first")
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if result["settings"] != settings:
+        raise ValueError(f"rounds=0 goes on with {path}, which has {result['settings']}, not {settings}")
+    return result
+
+
+def seconds_until(accuracy, data, settings, folder):
     """Train recipe "modern" on the full profile's schedule until `accuracy` on all held-out images; return how it went.
 
-    seconds: of training alone; None where the ten epochs did not reach it. test_accuracy: of the network then.
+    seconds: of training alone; None where the ten epochs did not reach it. test_accuracy: of the network then. folder:
+    for checkpoints, from which an interrupted run goes on; it is removed in the end.
     """
     chosen = {key: settings[key] for key in ("size", "batch_size", "precision", "device", "compile")}
     config = make_config("full", "modern", validation_limit=None, **chosen)
@@ -84,11 +106,12 @@ def seconds_until(accuracy, data, settings):
             raise KeyboardInterrupt
 
     torch.manual_seed(config.seed)
-    history = train(NiN(**config.network()), data, config, stop)
-    if not history["points"]:
-        raise KeyboardInterrupt
-    last = history["points"][-1]
+    history = train(NiN(**config.network()), data, config, stop, checkpoints=folder)
+    last = history["points"][-1] if history["points"] else {"validation_accuracy": -1}
     reached = last["validation_accuracy"] >= accuracy
+    if history["interrupted"] and not reached:
+        raise KeyboardInterrupt
+    shutil.rmtree(folder, ignore_errors=True)
     return {
         "accuracy": accuracy,
         "seconds": history["training_seconds"] if reached else None,
@@ -124,8 +147,8 @@ def _compare_in_turns(result, cases, rounds, root, path):
             write_json(path, result)
 
 
-def _grow(result, settings, root):
-    steps = settings["steps"]
+def _grow(settings, root):
+    steps, rows = settings["steps"], []
     cases = [{"batch_size": size, "steps": max(1, steps * settings["batch_size"] // size)} for size in BATCHES]
     for change in tqdm(cases + [{"copies": copies} for copies in COPIES], "growth"):
         try:
@@ -135,7 +158,8 @@ def _grow(result, settings, root):
             print(error, file=sys.stderr)
             continue
         chosen = {"batch_size": settings["batch_size"], "copies": 1, **change}
-        result["growth"].append({**chosen, "images_per_second": rates, "peak_bytes": max(peaks)})
+        rows.append({**chosen, "images_per_second": rates, "peak_bytes": max(peaks)})
+    return rows
 
 
 class ProcessEnded(RuntimeError):

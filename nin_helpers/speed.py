@@ -196,7 +196,15 @@ def report(result):
         lines.append(
             f"ours to compute only, {kind}: {found['median']:.3f} ({found['lowest']:.3f} – {found['highest']:.3f})"
         )
+    lines.append(_until(result["until"]) if "until" in result else "seconds to the textbook's accuracy: not measured")
     return "\n".join(lines)
+
+
+def _until(found):
+    images = f"{found['images']:,} images of {found['config']['size']} px, recipe {found['config']['recipe']}"
+    if found["seconds"] is None:
+        return f"{found['accuracy']} on held-out images: not reached with {images}"
+    return f"{found['accuracy']} on held-out images: {found['seconds']:,.0f} s, {images}"
 
 
 def _spread(values):

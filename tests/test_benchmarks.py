@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import pipelines, turns
-from nin_helpers.datasets import Split
+from nin_helpers.datasets import Split, load_data
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
 
@@ -70,6 +71,9 @@ def test_the_command_measures_each_case_in_turns_and_writes_one_file(tmp_path, m
     monkeypatch.setattr(turns, "BATCHES", (8,))
     monkeypatch.setattr(turns, "COPIES", (2,))
     monkeypatch.setattr(turns, "EVERY", 2)
+    data = load_data("fashion_mnist")
+    few = replace(data, validation=data.validation[:50], test=data.test[:50])
+    monkeypatch.setattr(turns, "load_data", lambda *_: few)  # here; the processes that measure take all
     monkeypatch.setattr(turns, "pick_precision", lambda name, device: "fp32")  # half as many processes
     options = ["--size", "67", "--batch-size", "4", "--steps", "1", "--rounds", "2", "--device", "cpu", "--until", "0"]
     assert command.main([*options, "--out", str(tmp_path)]) == 0
@@ -85,8 +89,28 @@ def test_the_command_measures_each_case_in_turns_and_writes_one_file(tmp_path, m
     assert result["until"]["images"] == 2 * 4 and result["until"]["seconds"] > 0
     assert [(row["batch_size"], row["copies"]) for row in result["growth"]] == [(8, 1), (4, 2)]
 
+    later = [*options, "--rounds", "0", "--no-growth", "--out", str(tmp_path)]
+    with monkeypatch.context() as stopped:
+        stopped.setattr(turns, "train", lambda *args, **kwargs: {"points": [], "interrupted": True})
+        with pytest.raises(KeyboardInterrupt):
+            command.main(later)
+    assert json.loads(path.read_text()) == result
+    assert command.main([*later, "--until", "0.01"]) == 0
+    again = json.loads(path.read_text())
+    assert again.pop("until")["accuracy"] == 0.01 and list(tmp_path.iterdir()) == [path]
+    assert "0.01 on held-out images: " in capsys.readouterr().out
+    assert result.pop("until")["accuracy"] == 0 and again == result
+    assert command.main([*later, "--batch-size", "5"]) == 2
+    assert "'batch_size': 4" in capsys.readouterr().err
 
-@pytest.mark.parametrize("bad", ["--rounds=0", "--size=0", "--device=cuda:97", "--steps=0", "--until=1"])
+
+def test_no_rounds_need_a_file_to_go_on_with(tmp_path, digits, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "load_data", lambda *_: digits)
+    assert command.main(["--rounds", "0", "--device", "cpu", "--out", str(tmp_path)]) == 2
+    assert "which is missing; measure without it first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bad", ["--rounds=-1", "--size=0", "--device=cuda:97", "--steps=0", "--until=1"])
 def test_bad_options_are_one_line(tmp_path, capsys, bad):
     assert command.main([bad, "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err

@@ -130,3 +130,16 @@ def test_the_report_tells_each_case_and_how_it_was_measured():
     assert all(part in text for part in ("python -m benchmarks", "a chip", "224 px", "median (range) of 3 rounds"))
     assert "ours, bf16                   110.0 (55.0 – 330.0)   5.00 (5.00 – 10.00)             37%   1.00 GiB" in text
     assert "ours to compute only, fp32: 1.000 (1.000 – 1.100)" in text
+    assert text.endswith("seconds to the textbook's accuracy: not measured")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (1234.5, "0.88 on held-out images: 1,234 s, 64,000 images of 224 px, recipe modern"),
+        (None, "0.88 on held-out images: not reached with 64,000 images of 224 px, recipe modern"),
+    ],
+)
+def test_the_report_tells_the_seconds_to_an_accuracy(seconds, told):
+    found = {"accuracy": 0.88, "seconds": seconds, "images": 64000, "config": {"size": 224, "recipe": "modern"}}
+    assert report(made_up() | {"until": found}).endswith(told)
