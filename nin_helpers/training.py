@@ -45,7 +45,7 @@ RECIPES = {
     # the same network with today's habits, for accuracy in little time
     "modern": {
         "init": "alive", "batch_norm": True, "optimizer": "adamw", "lr": 5e-3, "weight_decay": 0.05,
-        "schedule": "warmup_linear", "label_smoothing": 0.1, "flip": True, "mirror": False,
+        "schedule": "warmup_linear", "label_smoothing": 0.1, "flip": True, "mirror": True,
         "mean": 0.286, "std": 0.353,
     },
 }  # fmt: skip
