@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 EXPERIMENTS = (
-    "recipes, cure, dead_classes (notebook 3); search, tuned, per_pixel, per_pixel_longer, heads, resources, "
-    "reduction, family, speed (the exercises); modern (notebook 6)"
+    "recipes, cure, dead_classes, first_steps (notebook 3); search, tuned, per_pixel, per_pixel_longer, heads, "
+    "resources, reduction, family, speed (the exercises); modern, pictures (notebook 6)"
 )
 
 
@@ -31,7 +31,8 @@ def _parser():
 
     train = commands.add_parser("train", help="train one network, without a notebook")
     train.add_argument("--profile", default="quick", help="smoke, quick (default), long, full, reduced or study")
-    train.add_argument("--recipe", default="alive", help="how: alive (default), modern, sgd_default, sgd_xavier, adam")
+    recipes = "alive (default), modern, growing, sgd_default, sgd_xavier or adam"
+    train.add_argument("--recipe", default="alive", help=recipes)
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")
     train.add_argument("--seed", type=int, default=0)

@@ -34,8 +34,9 @@ from nin_helpers.training import (
 )
 
 # What varies in each experiment: cases with a name, a recipe ("alive" where none is named), and, where they differ from
-# the default, options for NiN, a member of the family in its place, an initialisation other than the recipe's, a change
-# to the weights before the first step (see `_change_start`), and what is measured of the trained network (`MEASURES`).
+# the default, options for NiN, a member of the family in its place, an initialisation other than the recipe's, other
+# settings of the training, a change to the weights before the first step (see `_change_start`), what is measured of the
+# trained network (`MEASURES`), and whether it is judged by the held-out images, as what is chosen from must be.
 FIRST_RECIPES = ("sgd_default", "sgd_xavier", "adam", "alive")  # those of the textbooks, and the cure
 EXPERIMENTS = {
     # how often each recipe gets stuck
@@ -78,7 +79,16 @@ EXPERIMENTS = {
     # exercise 7: networks from small to large
     "family": [{"case": name, "family": name} for name in FAMILY],
     # how far the same network goes in a longer training, with today's habits
-    "modern": [{"case": "modern", "recipe": "modern"}],
+    "modern": [{"case": name, "recipe": name} for name in ("modern", "growing")],
+    # how to spend a third of these seconds: on large pictures, on more small ones, or on first small, then large ones
+    "pictures": [
+        {"case": case, "recipe": "modern", "held_out": True, "settings": settings}
+        for case, settings in (
+            ("large, 3 epochs", {"num_epochs": 3}),
+            ("small, 7 epochs", {"num_epochs": 7, "size": 67}),
+            ("small, then large, 4 epochs", {"num_epochs": 4, "small_share": 0.5}),
+        )
+    ],
 }
 # Whose steps are timed.
 TIMED = ("per_pixel", "heads", "family")
@@ -270,15 +280,15 @@ def summarise(result):
     """Return {case: figures} of an experiment's result, cases in the order of `EXPERIMENTS`.
 
     figures: runs; stuck, how many ended within 1 % of ln(10); dead_classes, summed over the runs; median_accuracy,
-    lowest, highest, on test images (0 to 1); median_loss, of training at the end; median_seconds of training.
-    Raises ValueError for a case that has no run.
+    lowest, highest, on test images, or held-out ones where these judge (0 to 1); median_loss, of training at the end;
+    median_seconds of training. Raises ValueError for a case that has no run.
     """
     figures = {}
     for case in EXPERIMENTS[result["experiment"]]:
         runs = [run for run in result["runs"] if run["case"] == case["case"]]
         if not runs:
             raise ValueError(f"the result of {result['experiment']!r} has no run of {case['case']!r}")
-        scores = [run["test_accuracy"] for run in runs]
+        scores = [run["validation_accuracy" if case.get("held_out") else "test_accuracy"] for run in runs]
         figures[case["case"]] = {
             "runs": len(runs),
             "stuck": sum(is_plateau(run["train_loss"], num_classes=10) for run in runs),
@@ -376,7 +386,7 @@ def _config(profile, case, seed, out=None, **changes):
         return searched_config(profile, best_settings(case["best_of"], out), seed=seed, **changes)
     if "init" in case:
         changes["init"] = case["init"]
-    return make_config(profile, case.get("recipe", "alive"), seed=seed, **changes)
+    return make_config(profile, case.get("recipe", "alive"), seed=seed, **changes, **case.get("settings", {}))
 
 
 def _start_worker(root):
@@ -386,18 +396,20 @@ def _start_worker(root):
 
 
 def _run(task):
-    config = task["config"]
+    config, kind = task["config"], "validation" if task.get("held_out") else "test"
+    data = replace(DATA, test=getattr(DATA, kind))  # the images that judge
     torch.manual_seed(config.seed)
     model = build(task, config)
     _change_start(model, task.get("change"))
-    history = train(model, DATA, config, on_point=lambda history: None)
+    history = train(model, data, config, on_point=lambda history: None)
     loss = history["points"][-1]["train_loss"]
     return {
         "case": task["case"],
         "seed": task["seed"],
         "train_loss": loss,
         "warned": history["stuck_since_step"] is not None,
-        **{key: history[key] for key in ("dead_classes", "test_accuracy", "test_images", "training_seconds")},
+        **{key: history[key] for key in ("dead_classes", "training_seconds")},
+        **{f"{kind}_{key}": history[f"test_{key}"] for key in ("accuracy", "images")},
         **(MEASURES[task["measure"]](model, config, history["precision"]) if "measure" in task else {}),
     }
 

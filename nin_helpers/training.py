@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -49,6 +49,8 @@ RECIPES = {
         "mean": 0.286, "std": 0.353,
     },
 }  # fmt: skip
+# the same in less time: half of its steps on smaller pictures, which have less than half of the pixels
+RECIPES["growing"] = {**RECIPES["modern"], "small_share": 0.5}
 
 # How much of it: the textbook's run; one for a CPU in minutes, whose last map is still 2 × 2; one for tests.
 PROFILES = {
@@ -62,6 +64,8 @@ PROFILES = {
     "study": {"size": 131, "batch_size": 64, "num_steps": 300, "num_points": 6, "test_limit": 5000},
     "smoke": {"size": 67, "batch_size": 32, "num_steps": 80, "num_points": 4, "test_limit": 1000},
 }
+
+SMALL = 0.68  # of the size, in a small step: 67 of 99 pixels, 152 of 224
 
 
 class StuckWarning(UserWarning):
@@ -83,6 +87,8 @@ class TrainConfig:
     mirror: whether an answer is the mean of those to the image and to its mirror image.
     mean, std: the normalisation of pixels in 0 … 1.
     size: height and width in pixels to which the images are resized.
+    small_share: the share of the steps, from the first, 0 ≤ small_share < 1, that are taken at `SMALL` of that size, in
+        less than half the time each. It wants a network that takes both sizes, as NiN does.
     num_epochs, num_steps: the length; num_steps, where given, comes first.
     num_points: how often the history gets a point, with the accuracy on held-out images.
     validation_limit, test_limit: how many held-out and test images are used; None: all.
@@ -107,6 +113,7 @@ class TrainConfig:
     mean: float = 0.0
     std: float = 1.0
     size: int = 224
+    small_share: float = 0.0
     batch_size: int = 128
     num_epochs: int = 1
     num_steps: int | None = None
@@ -136,20 +143,24 @@ class TrainConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(repr, choices))}")
-        for name in ("lr", "momentum", "weight_decay", "label_smoothing", "mean", "std"):
+        for name in ("lr", "momentum", "weight_decay", "label_smoothing", "small_share", "mean", "std"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not math.isfinite(value):
                 raise ValueError(f"{name}={value!r} must be a finite number")
         for name in ("lr", "std"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
-        for name in ("momentum", "weight_decay", "label_smoothing"):
+        for name in ("momentum", "weight_decay", "label_smoothing", "small_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be at least 0 and less than 1")
 
     def network(self):
         """Return the arguments of `nin.NiN` that the run is meant for: init, batch_norm and input_size."""
         return {"init": self.init, "batch_norm": self.batch_norm, "input_size": self.size}
+
+    def at(self, step, num_steps):
+        """Return the `TrainConfig` of step `step` of 1 … `num_steps`: itself, or for a small step one of that size."""
+        return replace(self, size=round(SMALL * self.size)) if step <= self.small_share * num_steps else self
 
 
 def make_config(profile="quick", recipe="alive", **changes):
@@ -222,7 +233,7 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
         for step, index in enumerate(progress_bar(batches, num_steps, done, hidden), done + 1):
             index, weight = team.share(index)
             batch = data.train[index]
-            logits, loss = steps.take(batch, weight)
+            logits, loss = steps.take(batch, config.at(step, num_steps), weight)
             meter.add(logits, loss, batch.labels)
             if step * config.num_points // num_steps > (step - 1) * config.num_points // num_steps:
                 meter.record(step)
@@ -280,24 +291,25 @@ class Steps:
 
     def __init__(self, model, optimizer, schedule, scaler, config, precision, history):
         self.plain = self.model = model
-        self.rest = optimizer, schedule, config, precision
-        self.scaler, self.history = scaler, history
+        self.optimizer, self.schedule, self.scaler = optimizer, schedule, scaler
+        self.precision, self.history, self.compile = precision, history, config.compile
         if config.compile:
             try:
                 self.model = compiled(model)
             except Exception as error:  # a Python that it does not know, for one
-                self._give_way(error, config.batch_size)
+                self._give_way(error, config.batch_size, config)
 
-    def take(self, batch, weight=1.0):
-        """Take one step on `batch`; return what `train_step` does."""
+    def take(self, batch, config, weight=1.0):
+        """Take one step on `batch` by `config`; return what `train_step` does."""
         while True:
+            tools = self.optimizer, self.schedule, config, self.precision, weight, self.scaler
             try:
-                return train_step(self.model, batch, *self.rest, weight, self.scaler, self.history["parts"])
+                return train_step(self.model, batch, *tools, self.history["parts"])
             except Exception as error:
-                self._give_way(error, len(batch))
+                self._give_way(error, len(batch), config)
             # here the error is gone, and with it the tensors that its frames held
 
-    def _give_way(self, error, count):
+    def _give_way(self, error, count, config):
         """Choose what to do otherwise and warn, or raise `error`."""
         parts = 2 * self.history["parts"]
         full = is_out_of_memory(error)
@@ -307,10 +319,10 @@ class Steps:
             self.history["parts"] = parts
             self.model = self.plain  # CUDA graphs would write each part's gradient over the one before
             message = (
-                f"memory ran out with {count} images of {self.rest[2].size} pixels: from here on a batch goes through "
+                f"memory ran out with {count} images of {config.size} pixels: from here on a batch goes through "
                 f"in {parts} parts, whose gradients are added up; the recipe stays the same, a step takes a bit longer"
             )
-        elif self.rest[2].compile and not self.compile_failed:
+        elif self.compile and not self.compile_failed:
             self.model, self.compile_failed = self.plain, True
             reason = str(error).strip().split("\n")[0]
             message = f"torch.compile failed ({type(error).__name__}: {reason}): going on without it"

@@ -49,13 +49,13 @@ def timeless(history):
     return {key: value for key, value in history.items() if key not in times} | {"points": points}
 
 
-@pytest.mark.parametrize("kill_at", [4, 6])
-def test_a_killed_run_goes_on_to_the_same_bits(small, tmp_path, kill_at):
-    expected, history = run(small)
+@pytest.mark.parametrize("kill_at, changes", [(4, {}), (6, {}), (5, {"size": 99, "small_share": 0.6})])
+def test_a_killed_run_goes_on_to_the_same_bits(small, tmp_path, kill_at, changes):
+    expected, history = run(small, **changes)
     with pytest.raises(Killed):
-        run(small, tmp_path, kill_at)
+        run(small, tmp_path, kill_at, **changes)
     assert [int(path.name) for path in find_checkpoints(tmp_path)] == [3]
-    weights, resumed = run(small, tmp_path)
+    weights, resumed = run(small, tmp_path, **changes)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert timeless(resumed) == timeless(history)
 

@@ -77,6 +77,21 @@ def test_a_result_says_how_it_was_made_and_each_run_what_came_out(runs, tmp_path
         assert 0 <= run["test_accuracy"] <= 1 and run["test_images"] == 8 and run["warned"] is False
 
 
+def test_a_case_may_have_other_settings_and_be_judged_by_held_out_images(runs, monkeypatch, tmp_path, digits):
+    case = {"case": "a", "held_out": True, "settings": {"num_steps": 3, "test_limit": None}}
+    monkeypatch.setitem(EXPERIMENTS, "tiny", [case])
+    result = run_experiment("tiny", seeds=1, out=tmp_path)
+    (run,) = result["runs"]
+    assert run.keys() == {key.replace("test_", "validation_") for key in RUN_KEYS}
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = make_config("reduced", num_steps=3, precision="fp32", device="cpu", validation_limit=None)
+    history = real_train(NiN(init="alive", input_size=67), digits, config, on_point=lambda _: None)
+    assert run["validation_accuracy"] == history["points"][-1]["validation_accuracy"]
+    assert run["validation_images"] == len(digits.validation)
+    assert summarise(result)["a"]["median_accuracy"] == run["validation_accuracy"]
+
+
 def test_a_run_is_that_of_train_with_the_same_seed(runs, tmp_path, digits):
     (run,) = [
         run for run in run_experiment("tiny", seeds=2, out=tmp_path)["runs"] if (run["case"], run["seed"]) == ("b", 1)

@@ -825,10 +825,26 @@ class RecordsInputs(nn.Module):
     def __init__(self):
         super().__init__()
         self.inner = tiny_model()
+        self.sizes = []
 
     def forward(self, x):
         self.seen = x
+        if self.training:
+            self.sizes.append(x.shape[2])
         return self.inner(x)
+
+
+def test_the_first_share_of_the_steps_is_small_and_the_answers_are_not(digits):
+    model = RecordsInputs()
+    model.inner = nn.Sequential(nn.AdaptiveAvgPool2d(8), model.inner)  # takes both sizes
+    train(model, digits, tiny_config(size=100, num_steps=8, small_share=0.5), quiet)
+    assert model.sizes == [68] * 4 + [100] * 4 and model.seen.shape[2] == 100
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, float("nan")])
+def test_a_share_of_small_steps_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match=rf"^small_share={share} must be"):
+        make_config(small_share=share)
 
 
 @pytest.mark.parametrize("step, left", [(10, "about 45 s left."), (100, "done."), (0, "about 50 s left.")])
