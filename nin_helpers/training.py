@@ -254,9 +254,12 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
 
 
 def compiled(model):
-    """Return `model` behind torch.compile, on CUDA with CUDA graphs, which start a whole pass at once."""
+    """Return `model` behind torch.compile, on CUDA with CUDA graphs, which start a whole pass at once.
+
+    Each shape is compiled for itself, that of an epoch's last batch and of small pictures, so that none slows the rest.
+    """
     on_cuda = next(model.parameters()).device.type == "cuda"
-    return torch.compile(model, mode="reduce-overhead" if on_cuda else None)
+    return torch.compile(model, mode="reduce-overhead" if on_cuda else None, dynamic=False)
 
 
 def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0, scaler=None, parts=1):

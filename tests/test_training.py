@@ -1,6 +1,7 @@
 """Configurations, the loop and its history, against formulas, naive loops and a step written by hand."""
 
 import errno
+import functools
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from nin_helpers.training import (
     TrainConfig,
     accuracy,
     check_writable,
+    compiled,
     dead_classes,
     default_profile,
     describe_progress,
@@ -728,7 +730,7 @@ def test_memory_that_really_runs_out(tmp_path):
 
 
 def test_what_cannot_be_compiled_goes_on_without_and_says_why(digits, monkeypatch):
-    def no_compiler(model, mode=None):
+    def no_compiler(model, mode=None, dynamic=None):
         def fail(*_):
             raise RuntimeError("No working C++ compiler found\nand more")
 
@@ -745,6 +747,20 @@ def test_what_cannot_be_compiled_goes_on_without_and_says_why(digits, monkeypatc
     with pytest.warns(UserWarning, match=r"compile failed \(RuntimeError: No working C\+\+ compiler found\): going on"):
         train(model, digits, tiny_config(compile=True), quiet)
     assert equal_states(state_of(plain), state_of(model))
+
+
+def test_each_shape_is_compiled_for_itself(monkeypatch):
+    shapes = []
+
+    def record(graph, inputs):
+        shapes.append([side for tensor in inputs for side in tensor.shape])
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=record))
+    model = compiled(tiny_model())
+    for count in (64, 40, 64, 24):
+        model(torch.zeros(count, 1, 8, 8))
+    assert len(shapes) == 3 and all(type(side) is int for shape in shapes for side in shape)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a compiler on a CPU")
