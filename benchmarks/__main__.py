@@ -20,7 +20,7 @@ def main(arguments=None):
         "--no-growth", action="store_false", dest="growth", help="leave out more data and other batches"
     )
     parser.add_argument("--until", type=float, help="also train recipe modern to this held-out accuracy, such as 0.88")
-    parser.add_argument("--compile", action="store_true", help="ours by torch.compile")
+    parser.add_argument("--compile", action="store_true", help="measure ours by torch.compile too")
     parser.add_argument("--data", dest="root", help="folder that holds FashionMNIST/raw (default: NIN_DATA)")
     parser.add_argument("--out", default="results", help="folder for benchmark_MACHINE.json (default: results)")
     try:

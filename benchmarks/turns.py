@@ -3,14 +3,17 @@
 It compares, at the textbook's size and batch: the textbook's pipeline, ours, and the same step without any pipeline;
 and it measures what the chip could do at most. Each runs in a process of its own, which waits while others run. They
 take turns, and the first steps of each turn are not counted. Then: what ours costs with more data and larger batches.
+On request, ours also goes through torch.compile, in turns with the rest.
 """
 
 import contextlib
 import json
 import multiprocessing
+import os
 import re
 import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,9 +44,11 @@ def measure(
     rounds: turns of each case, measured anew each time: what was measured at another time would not be in turns; 0
     goes on with what the file has. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 50.
     growth: whether more data and other batch sizes are measured too. until: an accuracy on the held-out images, 0 to 1,
-    to which recipe "modern" is trained by the clock, see `seconds_until`; None: not. compile: whether ours goes through
-    torch.compile. Raises ValueError for a bad argument and for a file that is missing or measured something else,
-    DataError without Fashion-MNIST.
+    to which recipe "modern" is trained by the clock, see `seconds_until`; None: not. compile: whether ours and the step
+    alone are measured through torch.compile too, and the training to that accuracy goes through it.
+
+    Raises ValueError for a bad argument and for a file that is missing or measured something else, DataError without
+    Fashion-MNIST.
     """
     device = pick_device(device)
     steps = (2 if device.type == "cpu" else 50) if steps is None else steps
@@ -59,23 +64,25 @@ def measure(
     precision = pick_precision("auto", device)
     settings = {
         "size": size, "batch_size": batch_size, "steps": steps, "copies": 1,
-        "precision": precision, "device": str(device), "num_workers": 0, "compile": compile,
+        "precision": precision, "device": str(device), "num_workers": 0, "compile": False,
     }  # fmt: skip
     result = {"experiment": "benchmark", "data": "fashion_mnist", "settings": settings, **environment(device)}
-    path = Path(out) / f"benchmark_{_slug(result['device_name'])}{'_compiled' if compile else ''}.json"
+    path = Path(out) / f"benchmark_{_slug(result['device_name'])}.json"
     check_writable(path)
     data = load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
-    result |= {"flops_per_image": flops, "runs": [], "limits": [], "peak_bytes": {}, "growth": []}
+    result |= {"flops_per_image": flops, "runs": [], "limits": []}
+    result |= {"peak_bytes": {}, "first_seconds": {}, "growth": []}
     if rounds:
-        _compare_in_turns(result, _cases(settings), rounds, root, path)
+        _compare_in_turns(result, _cases(settings, compile), rounds, root, path)
     else:
         result = _earlier(path, settings)
     if growth:
         result["growth"] = _grow(settings, root)
         write_json(path, result)
     if until is not None:
-        result["until"] = seconds_until(until, data, settings, path.with_suffix("")) | environment(device)
+        found = seconds_until(until, data, {**settings, "compile": compile}, path.with_suffix(""))
+        result["until"] = found | environment(device)
         write_json(path, result)
     print(report(result), f"{path} written", sep="\n")
     return result
@@ -120,14 +127,18 @@ def seconds_until(accuracy, data, settings, folder):
     }
 
 
-def _cases(settings):
-    """Return {case: (pipeline, settings)}, those of one precision side by side."""
+def _cases(settings, compile):
+    """Return {case: (pipeline, settings)}, those of one precision side by side, the compiled ones in the last of it."""
     cases = {f"textbook, {n} workers": ("textbook", {**settings, "num_workers": n}) for n in WORKERS}
     for precision in dict.fromkeys(("fp32", settings["precision"])):
         chosen = {**settings, "precision": precision}
         cases[f"ours, {precision}"] = "ours", chosen
         cases[f"compute only, {precision}"] = "compute_only", chosen
         cases[f"limits, {precision}"] = "limits", chosen
+    if compile:
+        chosen = {**settings, "compile": True}
+        cases[f"ours compiled, {settings['precision']}"] = "ours", chosen
+        cases[f"compute only compiled, {settings['precision']}"] = "compute_only", chosen
     return cases
 
 
@@ -137,13 +148,14 @@ def _compare_in_turns(result, cases, rounds, root, path):
         for repeat, (case, process) in tqdm(
             [(repeat, item) for repeat in range(rounds) for item in processes.items()], "speed"
         ):
-            rate, peak = process.turn()
+            rate, peak, first = process.turn()
             if case.startswith("limits"):
                 found = {"precision": process.settings["precision"], "matrix_rate": rate[0], "memory_rate": rate[1]}
                 result["limits"].append({"repeat": repeat, **found})
             else:
                 result["runs"].append({"case": case, "repeat": repeat, "images_per_second": rate})
                 result["peak_bytes"][case] = peak
+                result["first_seconds"][case] = first
             write_json(path, result)
 
 
@@ -153,7 +165,7 @@ def _grow(settings, root):
     for change in tqdm(cases + [{"copies": copies} for copies in COPIES], "growth"):
         try:
             with Turns("ours", {**settings, **change}, root) as process:
-                rates, peaks = zip(*(process.turn() for _ in range(2)))
+                rates, peaks, _ = zip(*(process.turn() for _ in range(2)))
         except ProcessEnded as error:  # no memory for it, most likely
             print(error, file=sys.stderr)
             continue
@@ -181,7 +193,11 @@ class Turns:
         return self
 
     def turn(self):
-        """Run two stretches of `steps` steps; return the second's rate, and the peak of memory so far, in bytes."""
+        """Run two stretches of `steps` steps and return what the process says of them.
+
+        The second one's rate; the peak of memory so far, in bytes; and how many seconds longer than the second the very
+        first stretch of the process took, compiling included.
+        """
         try:
             self.connection.send("go")
             return self.connection.recv()
@@ -194,19 +210,21 @@ class Turns:
 
 
 def _work(name, settings, root, connection):
-    rates = []
+    rates, count = [], settings["steps"] * settings["batch_size"]
 
     def pause(rate):
         rates.append(rate)
         try:
             if len(rates) % 2 == 0:
-                connection.send((rate, _peak(settings["device"])))
+                first = None if name == "limits" else count / rates[0] - count / rates[1]
+                connection.send((rate, _peak(settings["device"]), first))
                 release_memory(torch.device(settings["device"]))  # others need it now
                 connection.recv()
         except (EOFError, BrokenPipeError):  # the benchmark is over
             raise KeyboardInterrupt from None
 
-    with contextlib.suppress(KeyboardInterrupt, EOFError):
+    with tempfile.TemporaryDirectory() as cache, contextlib.suppress(KeyboardInterrupt, EOFError):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # compiled anew, and not taken from an earlier run
         data = load_data("fashion_mnist", root)
         connection.recv()
         getattr(pipelines, name)(settings, data, pause)

@@ -38,7 +38,7 @@ def _parser():
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     train.add_argument("--precision", default="auto", help="auto (default), fp32, bf16 or fp16")
-    train.add_argument("--compile", action="store_true", help="by torch.compile first: for long runs, on a GPU")
+    train.add_argument("--compile", action="store_true", help="by torch.compile first, for long runs")
     train.add_argument("--dataset", default="auto", help="auto (default), fashion_mnist or digits")
     train.add_argument("--data", help="folder that holds FashionMNIST/raw (default: NIN_DATA, else the cache folder)")
     train.add_argument("--out", default="runs/train", help="folder for history.json and the weights, or a .json file")

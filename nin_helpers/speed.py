@@ -167,6 +167,26 @@ def ratio(result, case, other):
     return _spread([rate / two[repeat] for repeat, rate in one.items()])
 
 
+def compiling(result):
+    """Return what torch.compile changes for ours in a benchmark's `result`; None where that was not measured.
+
+    seconds: how much longer the first steps take than without it. ratio: its rate over that of ours without it, see
+    `ratio`. images: after how many the seconds are gained back, in the median; None: never, as it is not faster.
+    """
+    precision = result["settings"]["precision"]
+    plain, other = f"ours, {precision}", f"ours compiled, {precision}"
+    rates = {case: row["median"] for case, row in compare(result).items()}
+    if other not in rates:
+        return None
+    seconds = result["first_seconds"][other] - result["first_seconds"][plain]
+    gained = 1 / rates[plain] - 1 / rates[other]  # seconds an image
+    return {
+        "seconds": seconds,
+        "ratio": ratio(result, other, plain),
+        "images": max(0, seconds) / gained if gained > 0 else None,
+    }
+
+
 def best_textbook(result):
     """Return the textbook's case with the number of workers that is fastest."""
     figures = compare(result)
@@ -180,24 +200,31 @@ def report(result):
     lines = [
         result["command"],
         f"{result['date']}, {result['device_name']}, {result['threads']} threads, torch {result['versions']['torch']}",
-        f"Fashion-MNIST, {settings['size']} px, batches of {settings['batch_size']}, median (range) of {rounds} rounds"
-        + (", ours by torch.compile" if settings["compile"] else ""),
+        f"Fashion-MNIST, {settings['size']} px, batches of {settings['batch_size']}, median (range) of {rounds} rounds",
         "",
-        f"{'':22}{'images/s':>27}{'to the textbook':>22}{'of matrix rate':>16}{'memory':>11}",
+        f"{'':28}{'images/s':>27}{'to the textbook':>22}{'of matrix rate':>16}{'memory':>11}",
     ]
-    for case, row in compare(result).items():
-        rate = f"{row['median']:,.1f} ({row['lowest']:,.1f} – {row['highest']:,.1f})"
-        found = ratio(result, case, best)
-        times = f"{found['median']:.2f} ({found['lowest']:.2f} – {found['highest']:.2f})"
+    rows = compare(result)
+    for case, row in rows.items():
+        rate, times = _told(row, ",.1f"), _told(ratio(result, case, best), ".2f")
         memory = f"{row['peak_bytes'] / 2**30:.2f} GiB"
-        lines.append(f"{case:22}{rate:>27}{times:>22}{row['utilisation']:>16.0%}{memory:>11}")
-    for kind in dict.fromkeys(("fp32", settings["precision"])):
-        found = ratio(result, f"ours, {kind}", f"compute only, {kind}")
-        lines.append(
-            f"ours to compute only, {kind}: {found['median']:.3f} ({found['lowest']:.3f} – {found['highest']:.3f})"
-        )
+        lines.append(f"{case:28}{rate:>27}{times:>22}{row['utilisation']:>16.0%}{memory:>11}")
+    for case in rows:
+        if case.startswith("ours"):
+            limit = case.replace("ours", "compute only")
+            lines.append(f"{case} to {limit}: {_told(ratio(result, case, limit), '.3f')}")
+    lines.append(_compiling(result))
     lines.append(_until(result["until"]) if "until" in result else "seconds to the textbook's accuracy: not measured")
     return "\n".join(lines)
+
+
+def _compiling(result):
+    found = compiling(result)
+    if found is None:
+        return "torch.compile: not measured"
+    gain = "never gained back" if found["images"] is None else f"gained back after {found['images']:,.0f} images"
+    times = _told(found["ratio"], ".2f")
+    return f"torch.compile: {times} times as fast; {found['seconds']:.0f} s at the start, {gain}"
 
 
 def _until(found):
@@ -205,6 +232,12 @@ def _until(found):
     if found["seconds"] is None:
         return f"{found['accuracy']} on held-out images: not reached with {images}"
     return f"{found['accuracy']} on held-out images: {found['seconds']:,.0f} s, {images}"
+
+
+def _told(spread, form):
+    """Return median, lowest and highest as "median (lowest – highest)", each in the format `form`."""
+    median, lowest, highest = (format(spread[name], form) for name in ("median", "lowest", "highest"))
+    return f"{median} ({lowest} – {highest})"
 
 
 def _spread(values):

@@ -93,7 +93,8 @@ class TrainConfig:
     num_points: how often the history gets a point, with the accuracy on held-out images.
     validation_limit, test_limit: how many held-out and test images are used; None: all.
     precision: "fp32"; "bf16" or "fp16", multiplications in 16 bits and weights in FP32; "auto": see `pick_precision`.
-    compile: whether the network goes through torch.compile first: it costs up to a minute or two, and repays on a GPU.
+    compile: whether the network goes through torch.compile first: that takes up to a minute or two before it can gain
+        anything; `python -m benchmarks --compile` tells after how many images it has repaid.
     device: "auto" (CUDA, else MPS, else CPU), or a name that PyTorch knows, such as "cuda:1".
     seed: sets the order of the images and the dropout.
     """

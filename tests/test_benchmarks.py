@@ -52,6 +52,15 @@ def test_ours_is_train_on_as_many_copies_of_the_data(digits, copies, monkeypatch
     assert config.num_steps // config.num_points == 2 and (config.size, config.batch_size) == (67, 4)
 
 
+def test_compiled_ours_has_no_smaller_last_batch(digits, monkeypatch):
+    seen = []
+    monkeypatch.setattr(pipelines, "train", lambda model, data, config, on_point: seen.append((data, config)))
+    for compile in (False, True):
+        pipelines.ours({**SETTINGS, "batch_size": 100, "compile": compile}, digits, Stop())
+    assert [len(data.train) for data, _ in seen] == [len(digits.train), len(digits.train) // 100 * 100]
+    assert [config.compile for _, config in seen] == [False, True]
+
+
 def test_ours_stops_when_it_is_told_to(digits):
     stop = Stop()
     pipelines.ours(SETTINGS, digits, stop)
@@ -84,7 +93,8 @@ def test_the_command_measures_each_case_in_turns_and_writes_one_file(tmp_path, m
     assert sorted((run["case"], run["repeat"]) for run in result["runs"]) == sorted(
         (case, repeat) for case in cases for repeat in range(2)
     )
-    assert [limit["precision"] for limit in result["limits"]] == ["fp32"] * 2 and set(result["peak_bytes"]) == cases
+    assert [limit["precision"] for limit in result["limits"]] == ["fp32"] * 2
+    assert set(result["peak_bytes"]) == set(result["first_seconds"]) == cases
     assert result["flops_per_image"] == count_training_flops(NiN(input_size=67), (1, 1, 67, 67))
     assert result["until"]["images"] == 2 * 4 and result["until"]["seconds"] > 0
     assert [(row["batch_size"], row["copies"]) for row in result["growth"]] == [(8, 1), (4, 2)]
@@ -102,6 +112,15 @@ def test_the_command_measures_each_case_in_turns_and_writes_one_file(tmp_path, m
     assert result.pop("until")["accuracy"] == 0 and again == result
     assert command.main([*later, "--batch-size", "5"]) == 2
     assert "'batch_size': 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_compiled_cases_come_on_request_in_the_fastest_precision(compile):
+    cases = turns._cases({**SETTINGS, "precision": "bf16"}, compile)
+    found = {case: name for case, (name, settings) in cases.items() if settings["compile"]}
+    expected = {"ours compiled, bf16": "ours", "compute only compiled, bf16": "compute_only"}
+    assert found == (expected if compile else {})
+    assert all(cases[case][1]["precision"] == "bf16" for case in found)
 
 
 def test_no_rounds_need_a_file_to_go_on_with(tmp_path, digits, monkeypatch, capsys):

@@ -7,7 +7,17 @@ from torch import nn
 from nin_helpers import speed
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
-from nin_helpers.speed import LayerCost, best_textbook, compare, kind_of, layer_costs, profile_step, ratio, report
+from nin_helpers.speed import (
+    LayerCost,
+    best_textbook,
+    compare,
+    compiling,
+    kind_of,
+    layer_costs,
+    profile_step,
+    ratio,
+    report,
+)
 
 CPU = torch.device("cpu")
 
@@ -93,7 +103,7 @@ def made_up():
     ]
     return {
         "command": "python -m benchmarks", "date": "2026-01-01", "device_name": "a chip", "threads": 2,
-        "versions": {"torch": "2"}, "settings": {"size": 224, "batch_size": 128, "precision": "bf16", "compile": False},
+        "versions": {"torch": "2"}, "settings": {"size": 224, "batch_size": 128, "precision": "bf16"},
         "flops_per_image": 10, "runs": runs, "limits": limits, "peak_bytes": dict.fromkeys(rates, 2**30),
     }  # fmt: skip
 
@@ -128,9 +138,34 @@ def test_a_case_that_misses_a_round_is_refused():
 def test_the_report_tells_each_case_and_how_it_was_measured():
     text = report(made_up())
     assert all(part in text for part in ("python -m benchmarks", "a chip", "224 px", "median (range) of 3 rounds"))
-    assert "ours, bf16                   110.0 (55.0 – 330.0)   5.00 (5.00 – 10.00)             37%   1.00 GiB" in text
-    assert "ours to compute only, fp32: 1.000 (1.000 – 1.100)" in text
-    assert text.endswith("seconds to the textbook's accuracy: not measured")
+    row = "ours, bf16 110.0 (55.0 – 330.0) 5.00 (5.00 – 10.00) 37% 1.00 GiB"
+    assert row in [" ".join(line.split()) for line in text.splitlines()]
+    assert "ours, fp32 to compute only, fp32: 1.000 (1.000 – 1.100)" in text
+    assert text.endswith("torch.compile: not measured\nseconds to the textbook's accuracy: not measured")
+
+
+@pytest.mark.parametrize(
+    ("rates", "images", "told"),
+    [  # ours without it: 110 images a second, 1 s at the start
+        ((110, 220, 330), 20 / (1 / 110 - 1 / 220), "2.00 (1.00 – 2.00) times as fast; 20 s at the start, gained back"),
+        ((55, 55, 66), None, "0.50 (0.20 – 1.00) times as fast; 20 s at the start, never gained back"),
+    ],
+)
+def test_compiling_is_weighed_against_what_it_takes_at_the_start(rates, images, told):
+    result = made_up() | {"first_seconds": {"ours, bf16": 1, "ours compiled, bf16": 21}}
+    for case in ("ours compiled, bf16", "compute only compiled, bf16"):
+        result["peak_bytes"][case] = 2**30
+        result["runs"] += [
+            {"case": case, "repeat": repeat, "images_per_second": rate} for repeat, rate in enumerate(rates)
+        ]
+    found = compiling(result)
+    assert found["seconds"] == 20 and found["images"] == pytest.approx(images)
+    assert f"torch.compile: {told}" in report(result)
+    assert "ours compiled, bf16 to compute only compiled, bf16: 1.000 (1.000 – 1.000)" in report(result)
+
+
+def test_compiling_that_was_not_measured_is_not_told():
+    assert compiling(made_up()) is None
 
 
 @pytest.mark.parametrize(
