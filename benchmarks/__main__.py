@@ -15,7 +15,7 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=5, help="turns of each case (default: 5); 0: keep the file's")
     parser.add_argument("--size", type=int, default=224, help="of the images, in pixels (default: 224)")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, help="of a turn (default: 2 on a CPU, else 50)")
+    parser.add_argument("--steps", type=int, help="of a turn (default: 2 on a CPU, else 200)")
     parser.add_argument(
         "--no-growth", action="store_false", dest="growth", help="leave out more data and other batches"
     )

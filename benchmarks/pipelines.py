@@ -65,16 +65,11 @@ def textbook(settings, data, pause):
 
 
 def ours(settings, data, pause):
-    """`nin_helpers.training.train` itself, recipe "alive"; where it would go on in another way, it is an error.
-
-    Compiled, it has no smaller batch at an epoch's end, which would be compiled for itself in the middle of a turn.
-    """
+    """`nin_helpers.training.train` itself, recipe "alive"; where it would go on in another way, it is an error."""
     warnings.filterwarnings("error", "memory ran out|torch.compile failed")
     torch.manual_seed(0)
     repeated = Split(*(part.repeat(settings["copies"], *(1,) * (part.dim() - 1)) for part in vars(data.train).values()))
     num_points = 10_000  # more than anybody waits for
-    if settings["compile"]:
-        repeated = repeated[: len(repeated) // settings["batch_size"] * settings["batch_size"]]
     config = _config(settings, num_steps=num_points * settings["steps"], num_points=num_points)
     data = replace(data, train=repeated, validation=data.validation[:2], test=data.test[:1])
     model = NiN(**config.network())

@@ -42,7 +42,7 @@ def measure(
     """Measure on `device` and write `out`/benchmark_MACHINE.json after each part; return the result.
 
     rounds: turns of each case, measured anew each time: what was measured at another time would not be in turns; 0
-    goes on with what the file has. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 50.
+    goes on with what the file has. steps: of a turn, after as many that are not counted; None: 2 on a CPU, else 200.
     growth: whether more data and other batch sizes are measured too. until: an accuracy on the held-out images, 0 to 1,
     to which recipe "modern" is trained by the clock, see `seconds_until`; None: not. compile: whether ours and the step
     alone are measured through torch.compile too, and the training to that accuracy goes through it.
@@ -51,7 +51,7 @@ def measure(
     Fashion-MNIST.
     """
     device = pick_device(device)
-    steps = (2 if device.type == "cpu" else 50) if steps is None else steps
+    steps = (2 if device.type == "cpu" else 200) if steps is None else steps
     for name, value, least in (
         ("rounds", rounds, 0),
         ("size", size, 1),
@@ -145,10 +145,20 @@ def _cases(settings, compile):
 def _compare_in_turns(result, cases, rounds, root, path):
     with contextlib.ExitStack() as stack:
         processes = {case: stack.enter_context(Turns(*parts, root)) for case, parts in cases.items()}
-        for repeat, (case, process) in tqdm(
-            [(repeat, item) for repeat in range(rounds) for item in processes.items()], "speed"
-        ):
-            rate, peak, first = process.turn()
+        for process in processes.values():  # or the first would be measured while the others load
+            process.wait_until_ready()
+        for repeat, case in tqdm([(repeat, case) for repeat in range(rounds) for case in cases], "speed"):
+            if case not in processes:
+                continue
+            process = processes[case]
+            try:
+                rate, peak, first = process.turn()
+            except ProcessEnded as error:
+                if not process.settings["compile"]:
+                    raise
+                print(f"{error}: going on without torch.compile", file=sys.stderr)
+                _drop_compiled(result, processes)
+                continue
             if case.startswith("limits"):
                 found = {"precision": process.settings["precision"], "matrix_rate": rate[0], "memory_rate": rate[1]}
                 result["limits"].append({"repeat": repeat, **found})
@@ -159,12 +169,21 @@ def _compare_in_turns(result, cases, rounds, root, path):
             write_json(path, result)
 
 
+def _drop_compiled(result, processes):
+    for case in [case for case, process in processes.items() if process.settings["compile"]]:
+        del processes[case]
+        result["runs"] = [run for run in result["runs"] if run["case"] != case]
+        for figures in (result["peak_bytes"], result["first_seconds"]):
+            figures.pop(case, None)
+
+
 def _grow(settings, root):
     steps, rows = settings["steps"], []
     cases = [{"batch_size": size, "steps": max(1, steps * settings["batch_size"] // size)} for size in BATCHES]
     for change in tqdm(cases + [{"copies": copies} for copies in COPIES], "growth"):
         try:
             with Turns("ours", {**settings, **change}, root) as process:
+                process.wait_until_ready()
                 rates, peaks, _ = zip(*(process.turn() for _ in range(2)))
         except ProcessEnded as error:  # no memory for it, most likely
             print(error, file=sys.stderr)
@@ -192,14 +211,22 @@ class Turns:
     def __enter__(self):
         return self
 
+    def wait_until_ready(self):
+        """Return when the process has loaded what it needs, and has nothing to do until its first turn."""
+        self._receive()
+
     def turn(self):
         """Run two stretches of `steps` steps and return what the process says of them.
 
         The second one's rate; the peak of memory so far, in bytes; and how many seconds longer than the second the very
         first stretch of the process took, compiling included.
         """
+        return self._receive("go")
+
+    def _receive(self, *messages):
         try:
-            self.connection.send("go")
+            for message in messages:
+                self.connection.send(message)
             return self.connection.recv()
         except (EOFError, OSError):
             raise ProcessEnded(f"the process that measures {self.settings} has ended: see its error above") from None
@@ -226,6 +253,7 @@ def _work(name, settings, root, connection):
     with tempfile.TemporaryDirectory() as cache, contextlib.suppress(KeyboardInterrupt, EOFError):
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # compiled anew, and not taken from an earlier run
         data = load_data("fashion_mnist", root)
+        connection.send("ready")
         connection.recv()
         getattr(pipelines, name)(settings, data, pause)
 

@@ -91,6 +91,8 @@ def _train(options):
     torch.manual_seed(config.seed)
     model = NiN(num_classes=len(data.classes), **config.network())
     history = train(model, data, config, checkpoints=checkpoints)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     if not first:
         return
     write_json(path, history)

@@ -165,12 +165,13 @@ def run_resources(repeats=3, *, out=Path("results"), device="cpu", batch_size=32
 def run_speed(rounds=7, profile="study", *, out=Path("results"), device="cpu", precision="fp32"):
     """Time a training step of each case of `TIMED`, in turns, `rounds` times: `out`/speed.json.
 
-    A turn is three steps on one batch of random pixels, after one that is not timed; all threads. It takes a minute or
-    two and is begun anew each time: what was measured at another time would not be in turns.
+    A turn is three steps (on a GPU thirty) on one batch of random pixels, after one that is not timed; all threads. It
+    takes a minute or two and is begun anew each time: what was measured at another time would not be in turns.
     """
     check_whole_number("rounds", rounds, 1)
     config = make_config(profile, device=device, precision=precision)
     device = pick_device(config.device)
+    steps = 3 if device.type == "cpu" else 30
     images = torch.randint(256, (config.batch_size, 1, 28, 28), dtype=torch.uint8, device=device)
     batch = Split(images, torch.randint(10, (config.batch_size,), device=device))
     models = {}
@@ -182,11 +183,11 @@ def run_speed(rounds=7, profile="study", *, out=Path("results"), device="cpu", p
     result |= {**environment(device), "runs": []}
     for turn, (case, parts) in tqdm(list(itertools.product(range(-1, rounds), models.items())), "speed"):
         start = time.perf_counter()
-        for _ in range(3):
+        for _ in range(steps):
             _, loss = train_step(parts[0], batch, *parts[1:], config, precision)
         loss.item()  # waits for the device
         if turn >= 0:
-            result["runs"].append({"case": case, "round": turn, "seconds": (time.perf_counter() - start) / 3})
+            result["runs"].append({"case": case, "round": turn, "seconds": (time.perf_counter() - start) / steps})
     write_json(Path(out) / "speed.json", result)
     return result
 

@@ -92,6 +92,12 @@ def release_memory(device):
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def wait_for(device):
+    """Wait until `device` has done what it was given; a CPU has, always."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def environment(device):
     """Return what a measured figure must name: device, versions, command and date."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{_processor()}, {device.type}"

@@ -189,6 +189,7 @@ def _one_pass(model, x, training):
 
 
 def _measure_cuda(model, input_shape, training, device):
+    _run_fresh(model, (1, *input_shape[1:]), training, device)  # loads the libraries, and their workspace stays
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)

@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from nin_helpers.hardware import autocast, keep_memory
+from nin_helpers.hardware import autocast, keep_memory, wait_for
 
 KINDS = {  # of what a profiler calls an operation, first match first
-    "convolution": ("conv", "gemm", "xmma", "cutlass", "nvjet"),
+    "convolution": ("conv", "gemm", "xmma", "cutlass", "nvjet", "fprop", "dgrad", "wgrad", "cudnn_"),
     "pooling": ("pool",),
     "ReLU": ("relu", "threshold", "clamp"),
 }
@@ -114,11 +114,11 @@ def profile_step(step, device):
     on_cuda = device.type == "cuda"
     for _ in range(2):
         step()
-    _wait(device)
+    wait_for(device)
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_cuda
     with profile(activities=activities, acc_events=True) as recorded:  # without it torch 2.11, which Colab has, warns
         step()
-        _wait(device)
+        wait_for(device)
     events = [event for event in recorded.events() if _is_kernel(event)]
     events = events or [event for event in recorded.events() if _is_outermost(event)]  # no CUDA, or one that tells none
     first = min(event.time_range.start for event in events)
@@ -285,21 +285,19 @@ def _is_outermost(event):
 def _median_seconds(call, device, seconds):
     """Return the median time of `call`, after one that is not counted: three times, more within `seconds`.
 
-    On a GPU a time is that of ten calls in a row, for it takes a while until the host hears that one is done.
+    On a GPU a time is that of ten short calls in a row, for it takes a while until the host hears that one is done.
     """
-    calls = 1 if device.type == "cpu" else 10
-    call()
-    _wait(device)
-    times = []
-    while len(times) < 3 or sum(times) < seconds:
+
+    def timed(calls):
         start = time.perf_counter()
         for _ in range(calls):
             call()
-        _wait(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) / calls
+        wait_for(device)
+        return (time.perf_counter() - start) / calls
 
-
-def _wait(device):
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+    timed(1)
+    calls = 1 if device.type == "cpu" or timed(1) > 0.01 else 10
+    times = []
+    while len(times) < 3 or calls * sum(times) < seconds:
+        times.append(timed(calls))
+    return statistics.median(times)

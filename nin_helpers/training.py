@@ -27,6 +27,8 @@ from nin_helpers.hardware import (
     keep_memory,
     pick_device,
     pick_precision,
+    release_memory,
+    wait_for,
 )
 from nin_helpers.shapes import check_whole_number
 
@@ -232,9 +234,10 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     try:
         hidden = on_point is not None or team.rank > 0
         for step, index in enumerate(progress_bar(batches, num_steps, done, hidden), done + 1):
+            whole = len(index) == config.batch_size
             index, weight = team.share(index)
             batch = data.train[index]
-            logits, loss = steps.take(batch, config.at(step, num_steps), weight)
+            logits, loss = steps.take(batch, config.at(step, num_steps), weight, whole)
             meter.add(logits, loss, batch.labels)
             if step * config.num_points // num_steps > (step - 1) * config.num_points // num_steps:
                 meter.record(step)
@@ -257,7 +260,7 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
 def compiled(model):
     """Return `model` behind torch.compile, on CUDA with CUDA graphs, which start a whole pass at once.
 
-    Each shape is compiled for itself, that of an epoch's last batch and of small pictures, so that none slows the rest.
+    Each shape is compiled for itself, such as that of small pictures, so that none slows the rest.
     """
     on_cuda = next(model.parameters()).device.type == "cuda"
     return torch.compile(model, mode="reduce-overhead" if on_cuda else None, dynamic=False)
@@ -291,29 +294,34 @@ def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0,
 class Steps:
     """Takes the steps of a run by `train_step`, and finds another way where one fails: smaller parts, not compiled."""
 
-    compile_failed = False
-
     def __init__(self, model, optimizer, schedule, scaler, config, precision, history):
-        self.plain = self.model = model
+        self.plain, self.compiled = model, None
         self.optimizer, self.schedule, self.scaler = optimizer, schedule, scaler
-        self.precision, self.history, self.compile = precision, history, config.compile
-        if config.compile:
+        self.precision, self.history = precision, history
+        if config.compile and history["parts"] == 1:
             try:
-                self.model = compiled(model)
+                self.compiled = compiled(model)
             except Exception as error:  # a Python that it does not know, for one
-                self._give_way(error, config.batch_size, config)
+                self._give_way(error, config.batch_size, config, was_compiled=True)
 
-    def take(self, batch, config, weight=1.0):
-        """Take one step on `batch` by `config`; return what `train_step` does."""
+    def take(self, batch, config, weight=1.0, whole=True):
+        """Take one step on `batch` by `config`; return what `train_step` does.
+
+        whole: whether it is a full batch. What is left at the end of an epoch is not worth compiling for.
+        """
         while True:
+            model = self.compiled if self.compiled and whole else self.plain
             tools = self.optimizer, self.schedule, config, self.precision, weight, self.scaler
             try:
-                return train_step(self.model, batch, *tools, self.history["parts"])
+                return train_step(model, batch, *tools, self.history["parts"])
             except Exception as error:
-                self._give_way(error, len(batch), config)
+                self._give_way(error, len(batch), config, model is not self.plain)
             # here the error is gone, and with it the tensors that its frames held
+            if model is not self.plain:
+                torch.compiler.reset()  # gives up the memory of CUDA graphs, which nothing else could use
+                release_memory(batch.images.device)
 
-    def _give_way(self, error, count, config):
+    def _give_way(self, error, count, config, was_compiled):
         """Choose what to do otherwise and warn, or raise `error`."""
         parts = 2 * self.history["parts"]
         full = is_out_of_memory(error)
@@ -321,17 +329,16 @@ class Steps:
             raise error  # the other processes would wait for this one
         if full and parts <= count:
             self.history["parts"] = parts
-            self.model = self.plain  # CUDA graphs would write each part's gradient over the one before
             message = (
                 f"memory ran out with {count} images of {config.size} pixels: from here on a batch goes through "
                 f"in {parts} parts, whose gradients are added up; the recipe stays the same, a step takes a bit longer"
             )
-        elif self.compile and not self.compile_failed:
-            self.model, self.compile_failed = self.plain, True
+        elif was_compiled:
             reason = str(error).strip().split("\n")[0]
             message = f"torch.compile failed ({type(error).__name__}: {reason}): going on without it"
         else:
             raise error
+        self.compiled = None  # nor with parts: CUDA graphs would write each one's gradient over the one before
         warnings.warn(message, stacklevel=4)
 
 
@@ -341,6 +348,8 @@ class Team:
     def __init__(self, config):
         self.accelerator, self.rank, self.size = None, 0, 1
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            if torch.cuda.is_available():  # or each process would take memory of the first GPU too
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
             self.accelerator = _accelerator(pick_device(config.device))
             self.rank, self.size = self.accelerator.process_index, self.accelerator.num_processes
         self.device = self.accelerator.device if self.accelerator else pick_device(config.device)
@@ -388,7 +397,7 @@ def _accelerator(device):
         from accelerate import Accelerator
     except ImportError as error:
         raise ValueError("several processes need accelerate: pip install 'nin_helpers[accelerate]'") from error
-    return Accelerator(cpu=device.type == "cpu")
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", dynamo_backend="no")  # `config` has these
 
 
 def make_optimizer(model, config, num_steps):
@@ -562,7 +571,7 @@ class Keeper:
             part.load_state_dict(state[name])
         if self.team.rank < len(state["random"]):  # cloned: PyTorch reads from the beginning of a tensor's storage
             torch.set_rng_state(state["random"][self.team.rank].clone())
-            if self.device.type == "cuda":
+            if self.device.type == "cuda" and "cuda_random" in state:  # not if a CPU wrote it
                 torch.cuda.set_rng_state(state["cuda_random"][self.team.rank].clone(), self.device)
         return step
 
@@ -574,13 +583,15 @@ class Keeper:
         ends = step % self.epoch == 0 or step == self.run["num_steps"]
         if not self.folder or not (ends or self.team.agree(step, time.monotonic() - self.written > self.seconds)):
             return
+        wait_for(self.device)  # the steps are still training …
+        self.written = time.monotonic()
         state = {name: part.state_dict() for name, part in self.kept.items()}
         state["random"] = self.team.gather(torch.get_rng_state())
         if self.device.type == "cuda":
             state["cuda_random"] = self.team.gather(torch.cuda.get_rng_state(self.device))
         if self.team.rank == 0:
             save_checkpoint(self.folder, step, self.model, state, self.run)
-        self.written = time.monotonic()
+        self.meter.start += time.monotonic() - self.written  # … and this is none
 
 
 def describe_progress(history):

@@ -52,15 +52,6 @@ def test_ours_is_train_on_as_many_copies_of_the_data(digits, copies, monkeypatch
     assert config.num_steps // config.num_points == 2 and (config.size, config.batch_size) == (67, 4)
 
 
-def test_compiled_ours_has_no_smaller_last_batch(digits, monkeypatch):
-    seen = []
-    monkeypatch.setattr(pipelines, "train", lambda model, data, config, on_point: seen.append((data, config)))
-    for compile in (False, True):
-        pipelines.ours({**SETTINGS, "batch_size": 100, "compile": compile}, digits, Stop())
-    assert [len(data.train) for data, _ in seen] == [len(digits.train), len(digits.train) // 100 * 100]
-    assert [config.compile for _, config in seen] == [False, True]
-
-
 def test_ours_stops_when_it_is_told_to(digits):
     stop = Stop()
     pipelines.ours(SETTINGS, digits, stop)
@@ -121,6 +112,40 @@ def test_compiled_cases_come_on_request_in_the_fastest_precision(compile):
     expected = {"ours compiled, bf16": "ours", "compute only compiled, bf16": "compute_only"}
     assert found == (expected if compile else {})
     assert all(cases[case][1]["precision"] == "bf16" for case in found)
+
+
+class FakeTurns:
+    """Turns of a process that does nothing; a compiled one ends in its second turn."""
+
+    def __init__(self, name, settings, root):
+        self.settings, self.count, self.rate = settings, 0, (1.0, 1.0) if name == "limits" else 1.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def wait_until_ready(self):
+        pass
+
+    def turn(self):
+        self.count += 1
+        if self.settings["compile"] and self.count == 2:
+            raise turns.ProcessEnded("ended")
+        return self.rate, 1, 0.0
+
+
+def test_what_cannot_be_compiled_ends_no_benchmark(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(turns, "Turns", FakeTurns)
+    result = {"runs": [], "limits": [], "peak_bytes": {}, "first_seconds": {}}
+    cases = turns._cases(SETTINGS, compile=True)
+    turns._compare_in_turns(result, cases, 3, None, tmp_path / "result.json")
+    assert result == json.loads((tmp_path / "result.json").read_text())
+    found = {case for case in cases if not case.startswith("limits") and "compiled" not in case}
+    assert set(result["peak_bytes"]) == set(result["first_seconds"]) == found
+    assert len(result["runs"]) == 3 * len(found) and {run["case"] for run in result["runs"]} == found
+    assert "ended: going on without torch.compile" in capsys.readouterr().err
 
 
 def test_no_rounds_need_a_file_to_go_on_with(tmp_path, digits, monkeypatch, capsys):

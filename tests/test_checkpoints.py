@@ -76,6 +76,13 @@ def test_checkpoints_come_by_the_clock_too(small, tmp_path, monkeypatch):
     assert steps == [1, 2, 3, 4]
 
 
+def test_writing_a_checkpoint_is_no_training(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("nin_helpers.training.save_checkpoint", lambda *_: time.sleep(0.2))
+    start = time.perf_counter()
+    _, history = run(small, tmp_path)
+    assert history["training_seconds"] < time.perf_counter() - start - 0.6  # after steps 3, 6 and 7
+
+
 def test_another_recipe_is_refused_and_nothing_changes(small, tmp_path):
     run(small, tmp_path)
     before = sorted(path.name for path in tmp_path.rglob("*"))

@@ -23,6 +23,7 @@ from nin_helpers.nin import INITS, NiN, last_feature_size
 from nin_helpers.training import (
     PROFILES,
     RECIPES,
+    Steps,
     StuckWarning,
     TrainConfig,
     accuracy,
@@ -747,6 +748,41 @@ def test_what_cannot_be_compiled_goes_on_without_and_says_why(digits, monkeypatc
     with pytest.warns(UserWarning, match=r"compile failed \(RuntimeError: No working C\+\+ compiler found\): going on"):
         train(model, digits, tiny_config(compile=True), quiet)
     assert equal_states(state_of(plain), state_of(model))
+
+
+def test_only_whole_batches_are_compiled(digits, monkeypatch):
+    counts = {"compiled": [], "plain": []}
+
+    class Recorder(nn.Module):
+        def __init__(self, inner, name):
+            super().__init__()
+            self.inner, self.name = inner, name
+
+        def forward(self, x):
+            if self.training:
+                counts[self.name].append(len(x))
+            return self.inner(x)
+
+    monkeypatch.setattr("nin_helpers.training.compiled", lambda model: Recorder(model.inner, "compiled"))
+    data = replace(digits, train=digits.train[:40])
+    train(Recorder(tiny_model(), "plain"), data, tiny_config(compile=True, batch_size=16, num_steps=6), quiet)
+    assert counts == {"compiled": [16] * 4, "plain": [8] * 2}
+
+
+def test_batches_in_parts_are_not_compiled(digits, monkeypatch):
+    """CUDA graphs would write each part's gradient over that of the one before; not even in a run that is resumed."""
+    resets = []
+    monkeypatch.setattr("nin_helpers.training.compiled", lambda model: NeedsMemory(fits=8, inner=model))
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(0))
+    model, config = tiny_model(), tiny_config(compile=True)
+    parts = *make_optimizer(model, config, 10), torch.amp.GradScaler(enabled=False), config, "fp32"
+    assert Steps(model, *parts, {"parts": 2}).compiled is None
+    steps = Steps(model, *parts, {"parts": 1})
+    steps.take(digits.train[:8], config)
+    assert steps.compiled is not None and not resets
+    with pytest.warns(UserWarning, match="memory ran out with 16 images"):
+        steps.take(digits.train[:16], config)
+    assert steps.compiled is None and steps.history["parts"] == 2 and len(resets) == 1
 
 
 def test_each_shape_is_compiled_for_itself(monkeypatch):
