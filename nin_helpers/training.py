@@ -310,7 +310,7 @@ class Steps:
         whole: whether it is a full batch. What is left at the end of an epoch is not worth compiling for.
         """
         while True:
-            model = self.compiled if self.compiled and whole else self.plain
+            model = self.compiled if whole and self.compiled is not None else self.plain
             tools = self.optimizer, self.schedule, config, self.precision, weight, self.scaler
             try:
                 return train_step(model, batch, *tools, self.history["parts"])

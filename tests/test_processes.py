@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -156,9 +157,16 @@ def test_checkpoints_by_the_clock_are_agreed_upon():
     assert team.agree(100, due=False) and asked == [0.0]
 
 
-def test_the_command_line_runs_under_accelerate_and_writes_once(tmp_path):
-    command = ["-m", "nin_helpers", "train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu"]
-    out = launch(*command, "--out", tmp_path / "run").stdout
+@pytest.mark.parametrize(
+    "options",
+    [(), pytest.param(("--compile",), marks=pytest.mark.skipif(not shutil.which("g++"), reason="needs a compiler"))],
+    ids=str,
+)
+def test_the_command_line_runs_under_accelerate_and_writes_once(tmp_path, options):
+    command = ["-m", "nin_helpers", "train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu", *options]
+    process = launch(*command, "--out", tmp_path / "run")
+    out = process.stdout
+    assert "compile failed" not in process.stderr
     assert out.count("test accuracy") == 1 and out.count("train, ") == 1
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.json", "weights.safetensors"]
 
