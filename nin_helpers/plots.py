@@ -423,16 +423,17 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
     ridge = matrix_rate / memory_rate
     axis.plot([0.3, ridge, 3000], [0.3 * memory_rate, matrix_rate, matrix_rate], color=GREY)
     axis.text(ridge, matrix_rate * 1.12, f"ridge: {ridge:.0f} FLOP per byte", ha="center", fontsize=8)
-    for (kind, layers), (colour, _, marker) in zip(points.items(), STYLES):
+    for row, ((kind, layers), (colour, _, marker)) in enumerate(zip(points.items(), STYLES)):
         layers = [layer for layer in layers if layer[1]]
         at = [flops / moved for _, flops, moved, _ in layers], [flops / taken for _, flops, _, taken in layers]
         axis.plot(*at, marker, color=colour, label=kind)
-        for x in dict.fromkeys(at[0]):  # layers with the same work share a label, below the lowest
+        for x in dict.fromkeys(at[0]):  # layers with the same work share a label
             names, rates = zip(*((layer[0], y) for layer, other, y in zip(layers, *at) if other == x))
             endings = ["".join(name.rpartition(".")[1:]) for name in names[1:]]  # block1.2, .4
-            axis.annotate(
-                ", ".join([names[0], *endings]), (x, min(rates)), (4, -10), textcoords="offset points", fontsize=7
-            )
+            y, above = (max(rates), 5) if row % 2 else (min(rates), -10)
+            beside = any(x < other < 2 * x for other in at[0])
+            place = {"xytext": (-4 if beside else 4, above), "ha": "right" if beside else "left"}
+            axis.annotate(", ".join([names[0], *endings]), (x, y), **place, textcoords="offset points", fontsize=7)
     axis.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="FLOP per second", title=title)
     axis.set_ylim(top=matrix_rate * 2)
     axis.legend(fontsize=8, loc="lower right")
