@@ -4,6 +4,8 @@ Each run here is two steps on the digits, in this process: a patch of a test doe
 """
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -668,3 +670,28 @@ def test_first_steps_are_recorded_once(digits, tmp_path, monkeypatch):
     assert calls == [("alive", 0.1), ("xavier", 0.1)]
     assert json.loads((tmp_path / "first_steps.json").read_text()) == result
     assert [run["points"] for run in result["runs"]] == [[{"step": 0}]] * 2
+
+
+WORKER = """
+import multiprocessing, time
+from nin_helpers import experiments
+
+def work():
+    experiments.load_data = lambda *_: None
+    experiments._start_worker(None)
+    print("working", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=work).start()
+"""
+
+
+def test_a_worker_ends_with_the_process_that_started_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(WORKER)
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, encoding="utf-8")
+    assert process.stdout.readline() == "working\n"
+    process.kill()  # it waits for its worker
+    rest, _ = process.communicate(timeout=60)  # the worker holds the other end of the pipe as long as it lives
+    assert rest == "" and process.returncode != 0
