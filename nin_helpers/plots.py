@@ -5,18 +5,20 @@ ground of its own, so that a dark theme does not swallow its text.
 """
 
 import math
+import threading
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (RED, ":", "D"), (GREY, "-", "x"))
+_pyplot = threading.Lock()
 
 
 def show_images(images, titles, heading="", columns=10):
     """Draw images (count, height, width) in a grid, each under its title."""
     rows = math.ceil(len(images) / columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * 0.95, rows * 1.3 + 0.4), squeeze=False)
+    figure, axes = _subplots(rows, columns, figsize=(columns * 0.95, rows * 1.3 + 0.4), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles):
@@ -39,7 +41,7 @@ def plot_networks(stacks):
         "mean": "global average pooling",
     }  # fmt: skip
     height = max(len(layers) for layers in stacks.values())
-    figure, axes = plt.subplots(1, len(stacks), figsize=(2.5 * len(stacks), 0.32 * height + 1.2), sharey=True)
+    figure, axes = _subplots(1, len(stacks), figsize=(2.5 * len(stacks), 0.32 * height + 1.2), sharey=True)
     for axis, (name, layers) in zip(np.atleast_1d(axes), stacks.items()):
         groups = {}
         for level, (text, kind, group) in enumerate(layers):
@@ -62,7 +64,7 @@ def plot_networks(stacks):
 
 def plot_bars(values, xlabel, title="", text="{:,.0f}"):
     """Draw {label: number} as horizontal bars from the top, each with its number written beside it."""
-    figure, axis = plt.subplots(figsize=(7, 0.42 * len(values) + 1.1))
+    figure, axis = _subplots(figsize=(7, 0.42 * len(values) + 1.1))
     bars = axis.barh(list(values), list(values.values()), color=BLUE)
     axis.bar_label(bars, [text.format(value) for value in values.values()], padding=4, fontsize=9)
     axis.set(xlabel=xlabel, title=title)
@@ -87,7 +89,7 @@ class LivePlot:
 
 def plot_history(histories, title="", num_classes=10):
     """Draw the loss of each {name: history} with the ln(classes) line, and the training and held-out accuracy."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    figure, (left, right) = _subplots(1, 2, figsize=(9, 3.4))
     for (name, history), (colour, line, marker) in zip(histories.items(), STYLES):
         style = {"color": colour, "linestyle": line, "marker": marker, "ms": 3}
         steps, loss, held_out, trained = (
@@ -115,7 +117,7 @@ def plot_history(histories, title="", num_classes=10):
 def plot_confusion(matrix, classes, title=""):
     """Draw how many images of each class (row) were taken for each class (column): counts (classes, classes)."""
     matrix = np.asarray(matrix)
-    figure, axis = plt.subplots(figsize=(6.2, 5.6))
+    figure, axis = _subplots(figsize=(6.2, 5.6))
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(matrix.shape):
@@ -133,7 +135,7 @@ def plot_runs(groups, xlabel, title="", lines=()):
 
     lines: [(number, text), …] are drawn as vertical lines.
     """
-    figure, axis = plt.subplots(figsize=(8, 0.5 * len(groups) + 1.4))
+    figure, axis = _subplots(figsize=(8, 0.5 * len(groups) + 1.4))
     for row, values in enumerate(groups.values()):
         offsets = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [0]
         axis.plot(values, row + np.asarray(offsets), "o", color=BLUE, alpha=0.6, ms=5, mew=0)
@@ -152,7 +154,7 @@ def plot_runs(groups, xlabel, title="", lines=()):
 
 def plot_layer_spread(spreads, title=""):
     """Draw how much each layer's output differs across images, on a log scale: {name: [(layer, spread), …]}."""
-    figure, axis = plt.subplots(figsize=(9, 3.6))
+    figure, axis = _subplots(figsize=(9, 3.6))
     for (name, layers), (colour, line, marker) in zip(spreads.items(), STYLES):
         axis.plot([max(spread, 1e-9) for _, spread in layers], line, color=colour, marker=marker, ms=4, label=name)
     axis.set_xticks(range(len(layers)), [layer for layer, _ in layers], rotation=60, ha="right", fontsize=8)
@@ -172,7 +174,7 @@ def plot_search(runs, title=""):
     """
     optimizers = sorted({run["settings"]["optimizer"] for run in runs})
     starts = sorted({run["settings"]["init"] for run in runs})
-    figure, axes = plt.subplots(1, len(optimizers), figsize=(9.5, 3.6), sharey=True, squeeze=False)
+    figure, axes = _subplots(1, len(optimizers), figsize=(9.5, 3.6), sharey=True, squeeze=False)
     for axis, optimizer in zip(axes.flat, optimizers):
         for start, (colour, _, marker) in zip(starts, STYLES):
             found = [run["settings"] | run for run in runs if run["settings"]["optimizer"] == optimizer]
@@ -199,7 +201,7 @@ def plot_search(runs, title=""):
 
 def plot_curves(curves, xlabel, ylabel, title=""):
     """Draw {name: {x: [a number for each seed]}}: a line through the medians, in a band from lowest to highest."""
-    figure, axis = plt.subplots(figsize=(7, 3.6))
+    figure, axis = _subplots(figsize=(7, 3.6))
     for (name, points), (colour, line, marker) in zip(curves.items(), STYLES):
         x = list(points)
         axis.plot(x, [np.median(points[key]) for key in x], line, color=colour, marker=marker, ms=5, label=name)
@@ -214,7 +216,7 @@ def plot_curves(curves, xlabel, ylabel, title=""):
 
 def plot_followers(losses, title=""):
     """Draw the losses of {name: [one for each step]}, and how far each is from the first one's, in percent of it."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    figure, (left, right) = _subplots(1, 2, figsize=(9, 3.4))
     first, *_ = losses.values()
     for (name, values), (colour, line, marker) in zip(losses.items(), STYLES):
         style = {"color": colour, "linestyle": line, "marker": marker, "markevery": 10, "ms": 4, "label": name}
@@ -233,7 +235,7 @@ def plot_followers(losses, title=""):
 
 def plot_tradeoff(points, xlabel, ylabel, title=""):
     """Draw {name: (cost, [a number for each seed])}: the median of each, with a bar from lowest to highest."""
-    figure, axis = plt.subplots(figsize=(7, 3.6))
+    figure, axis = _subplots(figsize=(7, 3.6))
     for name, (cost, values) in points.items():
         middle = np.median(values)
         axis.errorbar(
@@ -254,7 +256,7 @@ def plot_costs(costs, title=""):
 
     costs: {name: (parameters, multiply–accumulates, bytes)}.
     """
-    figure, axis = plt.subplots(figsize=(7, 4.2))
+    figure, axis = _subplots(figsize=(7, 4.2))
     largest = max(memory for _, _, memory in costs.values())
     for (name, (parameters, macs, memory)), (colour, _, _) in zip(costs.items(), STYLES):
         axis.scatter(parameters, macs, 4000 * memory / largest, color=colour, alpha=0.4, edgecolors=colour)
@@ -276,7 +278,7 @@ def show_maps(images, maps, titles, heading="", columns=6, brightest=None):
     None: each map's own largest.
     """
     rows = math.ceil(len(images) / columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * 1.5, rows * 1.9 + 0.5), squeeze=False)
+    figure, axes = _subplots(rows, columns, figsize=(columns * 1.5, rows * 1.9 + 0.5), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, values, title in zip(axes.flat, images, maps, titles):
@@ -295,7 +297,7 @@ def plot_ladder(rungs, title=""):
 
     kind: "known", "hidden" (the size is not told yet), "broken" (no window fits; the text says why) or "missing".
     """
-    figure, axis = plt.subplots(figsize=(9, 0.36 * len(rungs) + 0.6))
+    figure, axis = _subplots(figsize=(9, 0.36 * len(rungs) + 0.6))
     widest = max(size or 0 for _, size, _, kind in rungs if kind == "known")
     for row, (name, size, text, kind) in enumerate(rungs):
         if kind == "known":
@@ -316,7 +318,7 @@ def plot_ladder(rungs, title=""):
 def plot_pixel(inputs, outputs, row, column, lines):
     """Draw maps before and behind a layer, {name: (height, width)} each, with one pixel marked, above lines of text."""
     maps = [*inputs.items(), (None, None), *outputs.items()]
-    figure, axes = plt.subplots(1, len(maps), figsize=(9, 2.5), width_ratios=[0.3 if m is None else 1 for _, m in maps])
+    figure, axes = _subplots(1, len(maps), figsize=(9, 2.5), width_ratios=[0.3 if m is None else 1 for _, m in maps])
     for axis, (name, values) in zip(axes, maps):
         axis.axis("off")
         if name is None:
@@ -332,7 +334,7 @@ def plot_pixel(inputs, outputs, row, column, lines):
 
 def plot_first_steps(runs, step, title="", num_classes=10):
     """Draw the first steps of {name: states as `experiments.first_steps` yields them}, and mark the one at `step`."""
-    figure, axes = plt.subplots(2, 2, figsize=(8, 5.4))
+    figure, axes = _subplots(2, 2, figsize=(8, 5.4))
     axes = axes.flat
     panels = ("loss", "loss"), ("live", "live channels behind ReLUs"), ("gradient", "norm of the gradient")
     for axis, (key, label) in zip(axes, panels):
@@ -370,7 +372,7 @@ def plot_first_steps(runs, step, title="", num_classes=10):
 
 def plot_class_map(image, values, logits, chosen, title=""):
     """Draw an image (height, width) under a class's map (h, w), beside the logits {class: number}, one chosen."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=[1, 1.5])
+    figure, (left, right) = _subplots(1, 2, figsize=(8, 3.4), width_ratios=[1, 1.5])
     values = np.asarray(values)
     extent = (0, image.shape[1], image.shape[0], 0)
     left.imshow(image, cmap="gray", extent=extent)
@@ -394,7 +396,7 @@ def plot_class_map(image, values, logits, chosen, title=""):
 
 def plot_answers(image, answers, xlabel, title=""):
     """Draw an image (height, width) beside what networks answer: {network: {class: number}}, bars side by side."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), width_ratios=[1, 1.7])
+    figure, (left, right) = _subplots(1, 2, figsize=(9, 4), width_ratios=[1, 1.7])
     left.imshow(image, cmap="gray")
     left.axis("off")
     height = 0.8 / len(answers)
@@ -419,7 +421,7 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
 
     matrix_rate: FLOP a second; memory_rate: bytes a second. A layer without arithmetic is left out.
     """
-    figure, axis = plt.subplots(figsize=(8, 4.4))
+    figure, axis = _subplots(figsize=(8, 4.4))
     ridge = matrix_rate / memory_rate
     axis.plot([0.3, ridge, 3000], [0.3 * memory_rate, matrix_rate, matrix_rate], color=GREY)
     axis.text(ridge, matrix_rate * 1.12, f"ridge: {ridge:.0f} FLOP per byte", ha="center", fontsize=8)
@@ -445,7 +447,7 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
 def plot_trace(events, title=""):
     """Draw when each operation of [(kind, name, start, duration), …] ran, in seconds; a row for each kind."""
     kinds = list(dict.fromkeys(event[0] for event in events))
-    figure, axis = plt.subplots(figsize=(9, 0.5 * len(kinds) + 1.2))
+    figure, axis = _subplots(figsize=(9, 0.5 * len(kinds) + 1.2))
     for row, (kind, (colour, *_)) in enumerate(zip(kinds, STYLES)):
         bars = [(1000 * start, 1000 * taken) for other, _, start, taken in events if other == kind]
         axis.broken_barh(bars, (row - 0.38, 0.76), color=colour)
@@ -465,9 +467,20 @@ def redraw(figure, alt, handle):
     """Show `figure` in a notebook in place of the one that `handle` names (None: a new one), and return the handle."""
     from IPython.display import display
 
-    plt.close(figure)  # or the notebook would show it again at the cell's end
     metadata = {"image/png": {"alt": alt}}
     if handle is None:
         return display(figure, display_id=True, metadata=metadata)
     handle.update(figure, metadata=metadata)
     return handle
+
+
+def _subplots(*arguments, **options):
+    """Return plt.subplots(…), with a figure that pyplot has forgotten: nothing but `show` and `redraw` shows it.
+
+    A kernel may draw in several threads, and what pyplot remembers is shown and closed at the end of whatever cell, or
+    answer to a control, comes first.
+    """
+    with _pyplot:
+        figure, axes = plt.subplots(*arguments, **options)
+        plt.close(figure)
+    return figure, axes

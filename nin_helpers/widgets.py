@@ -8,6 +8,7 @@ computed by functions that know nothing of widgets. Nothing here needs more than
 import _thread
 import html
 import math
+import threading
 
 import ipywidgets
 import torch
@@ -54,9 +55,13 @@ class Instrument:
 
     view: called with the controls' values by name; returns (picture, sentence), a figure or a string of HTML, or raises
     ValueError for a value that cannot be used: then its message is shown and the picture stays.
+
+    Two controls that are changed at once may be answered in two threads of the kernel (ipykernel 7). `lock` lets one
+    wait for the other, so that the last one draws, from all of the controls.
     """
 
     def __init__(self, name, controls, view, layout=None):
+        self.lock = threading.RLock()
         self.controls, self.view, self.handle = controls, view, None
         self.picture, self.sentence, self.refused = None, "", ""
         self.result, self.refusal = ipywidgets.HTML(), ipywidgets.HTML()
@@ -68,15 +73,16 @@ class Instrument:
 
     def update(self, _=None):
         """Compute and draw anew from the controls."""
-        try:
-            self.picture, sentence = self.view(**{name: control.value for name, control in self.controls.items()})
-        except ValueError as error:
-            self.refuse(str(error))
-            return
-        self.refuse("")
-        self.say(sentence)
-        if self.handle is not None:
-            self._draw()
+        with self.lock:
+            try:
+                self.picture, sentence = self.view(**{name: control.value for name, control in self.controls.items()})
+            except ValueError as error:
+                self.refuse(str(error))
+                return
+            self.refuse("")
+            self.say(sentence)
+            if self.handle is not None:
+                self._draw()
 
     def say(self, sentence):
         """Put `sentence` under the controls, where a screen reader tells it."""
@@ -103,8 +109,9 @@ class Instrument:
     def _ipython_display_(self):
         from IPython.display import display
 
-        self.handle = None
-        self._draw()
+        with self.lock:
+            self.handle = None
+            self._draw()
         display(self.box)
 
 
@@ -166,24 +173,26 @@ class ShapeLadder(Instrument):
 
     def update(self, change=None):
         """Start anew: whatever has changed, what was predicted no longer holds."""
-        self.told, self.verdict = 0, ""
-        self.guess.disabled = not self.controls["predict"].value
-        super().update()
+        with self.lock:
+            self.told, self.verdict = 0, ""
+            self.guess.disabled = not self.controls["predict"].value
+            super().update()
 
     def _judge(self, change):
         if not change["new"].strip():
             return
-        try:
-            asked = next(rung for rung in self.rungs[self.told :] if rung.output is not None)
-            _, self.verdict = judge_size(asked, change["new"])
-        except StopIteration:
-            self.verdict = "There is nothing left to predict."
-        except ValueError as error:
-            self.refuse(str(error))
-            return
-        self.told += 1
-        self.guess.value = ""
-        super().update()
+        with self.lock:
+            try:
+                asked = next(rung for rung in self.rungs[self.told :] if rung.output is not None)
+                _, self.verdict = judge_size(asked, change["new"])
+            except StopIteration:
+                self.verdict = "There is nothing left to predict."
+            except ValueError as error:
+                self.refuse(str(error))
+                return
+            self.told += 1
+            self.guess.value = ""
+            super().update()
 
     def _view(self, input_size, predict, **block):
         windows = []
@@ -323,8 +332,9 @@ def stuck_or_learning(result, live=None):
         try:
             for state in live(*chosen):
                 runs[chosen].append(state)
-                instrument.update()
-                instrument.say(f"Live, step {state['step']}: loss {_number(state['loss'])}. {instrument.sentence}")
+                with instrument.lock:
+                    instrument.update()
+                    instrument.say(f"Live, step {state['step']}: loss {_number(state['loss'])}. {instrument.sentence}")
         finally:
             button.disabled = False
 

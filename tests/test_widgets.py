@@ -2,8 +2,8 @@
 
 import io
 import re
+import threading
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from ipywidgets import ToggleButtons
@@ -16,13 +16,6 @@ from nin_helpers.nin import HEADS, INITS, NiN
 from nin_helpers.training import make_config
 
 CLASSES = [f"class {number}" for number in range(10)]
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    """Close what was drawn and never shown."""
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -81,6 +74,30 @@ def test_a_refused_value_leaves_the_picture_and_says_why():
     assert 'role="alert"' in instrument.refusal.value
     set_values(instrument, input_size=67)
     assert instrument.refused == "" and instrument.picture is not picture
+
+
+def test_of_two_controls_changed_at_once_the_last_answer_shows_both(shown):
+    """The first answer is held up while a second thread changes the other control."""
+    entered, released = threading.Event(), threading.Event()
+
+    def view(row, column):
+        if (row, column) == (1, 0):
+            entered.set()
+            released.wait(60)
+        return "picture", f"row {row}, column {column}"
+
+    controls = {name: ToggleButtons(options=[0, 1], value=0, description=name) for name in ("row", "column")}
+    instrument = widgets.Instrument("both", controls, view)
+    instrument._ipython_display_()
+    threads = [threading.Thread(target=set_values, args=(instrument,), kwargs={name: 1}) for name in controls]
+    threads[0].start()
+    assert entered.wait(60)
+    threads[1].start()
+    threads[1].join(0.5)  # without the lock it is done by now, and the first one draws over it
+    released.set()
+    for thread in threads:
+        thread.join(60)
+    assert instrument.sentence == "row 1, column 1" and len(shown) == 4
 
 
 def test_every_control_has_a_label():
