@@ -68,7 +68,7 @@ def _train(options):
     from nin_helpers.checkpoints import find_checkpoints
     from nin_helpers.datasets import load_data
     from nin_helpers.nin import NiN
-    from nin_helpers.training import check_writable, make_config, train, write_json, write_whole
+    from nin_helpers.training import check_writable, leave_team, make_config, train, write_json, write_whole
 
     changes = {"seed": options.seed, "device": options.device, "precision": options.precision}
     changes["compile"] = options.compile
@@ -91,8 +91,7 @@ def _train(options):
     torch.manual_seed(config.seed)
     model = NiN(num_classes=len(data.classes), **config.network())
     history = train(model, data, config, checkpoints=checkpoints)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_team()
     if not first:
         return
     write_json(path, history)

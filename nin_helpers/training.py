@@ -1,6 +1,7 @@
 """Recipes, profiles and the training loop."""
 
 import contextlib
+import gc
 import itertools
 import json
 import math
@@ -397,7 +398,19 @@ def _accelerator(device):
         from accelerate import Accelerator
     except ImportError as error:
         raise ValueError("several processes need accelerate: pip install 'nin_helpers[accelerate]'") from error
+    import torch.distributed.nn  # noqa: F401  (after the group is made, its defaults would hold it for good)
+
     return Accelerator(cpu=device.type == "cpu", mixed_precision="no", dynamo_backend="no")  # `config` has these
+
+
+def leave_team():
+    """End the group that `train` has made of several processes, if it has: the last call of a script that trains.
+
+    It waits for the group's threads. One that lets go of a tensor while Python ends would abort the process.
+    """
+    if torch.distributed.is_initialized():
+        gc.collect()  # the replica of the model has a hold on the group, and is part of a cycle
+        torch.distributed.destroy_process_group()
 
 
 def make_optimizer(model, config, num_steps):
