@@ -202,7 +202,7 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     Started by `accelerate launch`, each process trains on its share of each batch, and the gradients are averaged: the
     batch and the recipe stay as they are, but batch normalisation averages over a share. Each answers for its share of
     the held-out and the test images, too. The history speaks of all processes, and each of them returns it. A process
-    more than the checkpoint knows of draws the dropout masks of a new run.
+    more than the checkpoint knows of draws the dropout masks of a new run. End a script of your own by `leave_team()`.
 
     Where memory runs out and PyTorch says so (on GPUs; Linux may end a process whose main memory is full), a batch goes
     through in halves, quarters …, whose gradients are added up, with a warning: the recipe stays, but for dropout's
