@@ -459,7 +459,7 @@ def plot_trace(events, title=""):
 
 
 def show(figure, alt):
-    """Show `figure` in a notebook, once, with `alt` as its text for those who cannot see it."""
+    """Show `figure`, one of this module's, in a notebook, once, with `alt` as its text for those who cannot see it."""
     redraw(figure, alt, None)
 
 
@@ -475,7 +475,7 @@ def redraw(figure, alt, handle):
 
 
 def _subplots(*arguments, **options):
-    """Return plt.subplots(…), with a figure that pyplot has forgotten: nothing but `show` and `redraw` shows it.
+    """Return plt.subplots(…), with a figure that pyplot has forgotten: only `show` and `redraw` show it.
 
     A kernel may draw in several threads, and what pyplot remembers is shown and closed at the end of whatever cell, or
     answer to a control, comes first.

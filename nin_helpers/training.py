@@ -409,7 +409,7 @@ def leave_team():
     It waits for the group's threads. One that lets go of a tensor while Python ends would abort the process.
     """
     if torch.distributed.is_initialized():
-        gc.collect()  # the replica of the model has a hold on the group, and is part of a cycle
+        gc.collect()  # a compiled replica of the model, which has a hold on the group, is part of a cycle
         torch.distributed.destroy_process_group()
 
 

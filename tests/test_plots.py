@@ -155,7 +155,7 @@ def test_show_displays_once_with_a_text_for_those_who_cannot_see(monkeypatch):
     )
     figure = plots.plot_bars({"a": 1}, "count")
     plots.show(figure, "one bar")
-    assert shown == [(figure, {"image/png": {"alt": "one bar"}})]
+    assert shown == [(figure, {"image/png": {"alt": "one bar"}})] and not plt.fignum_exists(figure.number)
 
 
 def test_the_live_plot_redraws_one_display(monkeypatch):
@@ -173,7 +173,7 @@ def test_the_live_plot_redraws_one_display(monkeypatch):
     live = plots.LivePlot("title")
     for count in (1, 2, 3):
         live(history(count))
-    assert calls == ["display", "update", "update"]
+    assert calls == ["display", "update", "update"] and not plt.get_fignums()
 
 
 def test_the_roofline_has_its_ridge_where_both_rates_meet_and_a_label_for_layers_of_the_same_work():

@@ -32,17 +32,19 @@ def keep(optimizer, *_):
         first.update({name: tensor.clone() for name, tensor in model.state_dict().items()})
 
 
+def gloo_threads():
+    return sum("gloo" in open(path).read() for path in glob.glob("/proc/self/task/*/comm"))
+
+
 answered = []
 model.register_forward_hook(lambda model, x, _: None if model.training else answered.append(len(x[0])))
 register_optimizer_step_post_hook(keep)
 history = train(model, load_data("digits"), config, lambda history: None) | {"answered": sum(answered)}
 name = f"{sys.argv[1]}-{os.environ.get('RANK', 0)}"
 torch.save([first, model.state_dict()], f"{name}.pt")
-history["threads"] = []
-for leave in (lambda: None, leave_team):
-    leave()
-    history["threads"].append(sum("gloo" in open(path).read() for path in glob.glob("/proc/self/task/*/comm")))
-json.dump(history, open(f"{name}.json", "w"))
+before = gloo_threads()
+leave_team()
+json.dump(history | {"threads": [before, gloo_threads()]}, open(f"{name}.json", "w"))
 """
 LAUNCH = [
     "-m",
