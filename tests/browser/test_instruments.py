@@ -196,7 +196,7 @@ def test_the_mean_of_the_map_of_each_class_is_its_logit(instrument):
 
 @of("where-it-looks")
 def test_a_drawing_of_the_reader_is_looked_at(instrument):
-    instrument.choose("class", "trouser")
+    instrument.choose("class", instrument.notebook.ask("", "data.classes[1]"))
     instrument.choose("which", "my drawing")
     instrument.type_into("my drawing", "####\n#..#\n#..#\n")
     drawing = [[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [0, 0, 0, 0]]
@@ -222,7 +222,7 @@ def picture(grey):
 
 @of("where-it-looks")
 def test_a_file_of_the_reader_is_looked_at(instrument):
-    instrument.choose("class", "trouser")
+    instrument.choose("class", instrument.notebook.ask("", "data.classes[1]"))
     instrument.choose("which", "my file")
     expect(instrument.refusal).to_contain_text("no file has been chosen yet")
     instrument.choose_file(name="no.png", mimeType="image/png", buffer=b"no picture")
