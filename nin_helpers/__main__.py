@@ -39,7 +39,7 @@ def _parser():
     train.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     train.add_argument("--precision", default="auto", help="auto (default), fp32, bf16 or fp16")
     train.add_argument("--compile", action="store_true", help="by torch.compile first, for long runs")
-    train.add_argument("--dataset", default="auto", help="auto (default), fashion_mnist or digits")
+    train.add_argument("--dataset", help="auto (default), fashion_mnist (default with --data) or digits")
     train.add_argument("--data", help="folder that holds FashionMNIST/raw (default: NIN_DATA, else the cache folder)")
     train.add_argument("--out", default="runs/train", help="folder for history.json and the weights, or a .json file")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint of a run that was stopped")
@@ -84,7 +84,7 @@ def _train(options):
     if found and not options.resume:
         step = int(found[-1].name)
         raise ValueError(f"{checkpoints} holds a run that was stopped after step {step}: add --resume, or delete it")
-    data = load_data(options.dataset, options.data)
+    data = load_data(options.dataset or ("fashion_mnist" if options.data else "auto"), options.data)
     first = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate has started
     if first:
         print(data)

@@ -68,7 +68,7 @@ def load_checkpoint(path, model, run):
     manifest, contents = _read(path)
     differing = [key for key in run if manifest["run"].get(key) != run[key]]
     if differing:
-        was = ", ".join(f"{key}={manifest['run'].get(key)!r}, not {run[key]!r}" for key in differing)
+        was = ", ".join(_difference(key, manifest["run"].get(key), run[key]) for key in differing)
         raise CheckpointError(f"{path} is of another run: {was}; name another folder")
     weights = load(contents["weights.safetensors"])
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -96,6 +96,14 @@ def _read(path):
         if _sum(content) != sums.get(name):
             raise CheckpointError(f"{path} is damaged ({name} is not what was written){_advice(path)}")
     return manifest, contents
+
+
+def _difference(key, old, new):
+    """Say how `old` differs from `new`; of two dictionaries only what is not the same in both."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [name for name in old | new if old.get(name) != new.get(name)]
+        old, new = ({name: values.get(name) for name in keys} for values in (old, new))
+    return f"{key}={old!r}, not {new!r}"
 
 
 def _advice(path):

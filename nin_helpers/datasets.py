@@ -249,8 +249,8 @@ def _make_folder(folder):
             pass
     except OSError as error:
         raise DataError(
-            f"the data folder {folder} cannot be written ({error.strerror}); name another one by root=… or by the "
-            f"environment variable NIN_DATA"
+            f"the data folder {folder} cannot be written ({error.strerror}); name another one by root=… (--data) or "
+            f"by the environment variable NIN_DATA"
         ) from error
 
 
@@ -301,7 +301,7 @@ def _download(name, raw):
 def _advice(folder):
     return (
         f"put the four archives into {folder}/FashionMNIST/raw, or name the folder that holds FashionMNIST/raw by "
-        f'root=… or by the environment variable NIN_DATA, or choose name="digits"'
+        f'root=… (--data) or by the environment variable NIN_DATA, or choose name="digits" (--dataset digits)'
     )
 
 

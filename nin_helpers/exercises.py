@@ -17,7 +17,7 @@ class Wrong(Exception):
 
 
 class NotAttempted(Exception):
-    """The answer is None, or a function that returns None: an untouched stub."""
+    """The answer is None, or a function that returns None: an untouched stub, or one without its return."""
 
 
 def check(question, answer):
@@ -35,12 +35,12 @@ def check(question, answer):
         raise ValueError(f"question={question!r} is unknown; there are {', '.join(CHECKS)}")
     try:
         if answer is None:
-            raise NotAttempted
+            raise NotAttempted("it is None")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             CHECKS[question](answer)
-    except NotAttempted:
-        print(f"{question}: not attempted yet")
+    except NotAttempted as reason:
+        print(f"{question}: not attempted yet ({reason})")
         return False
     except Wrong as hint:
         print(f"{question}: wrong. {hint}")
@@ -57,14 +57,14 @@ def _call(function, *arguments):
         raise Wrong(f"This should be a function; it is of type {type(function).__name__}.")
     result = function(*arguments)
     if result is None:
-        raise NotAttempted
+        raise NotAttempted("the function returns None")
     return result
 
 
 def _module(function, *arguments):
     result = _call(function, *arguments)
     if not isinstance(result, nn.Module):
-        raise Wrong(f"The function should return an nn.Module; it returned a {type(result).__name__}.")
+        raise Wrong(f"The function should return an nn.Module; it returned a value of type {type(result).__name__}.")
     return result.eval()
 
 
@@ -83,7 +83,8 @@ def _check_block(**options):
             weights, expected = list(block.parameters()), list(ours.parameters())
             _expect(
                 len(weights) == len(expected),
-                f"It has {len(weights)} weights and biases. Count its convolutions: how many should follow the first?",
+                f"Its weights and biases are {len(weights)} tensors, two for each convolution that has a bias. Count "
+                f"its convolutions: how many should follow the first?",
             )
             got, wanted = block(x), ours(x)
             _expect(
@@ -137,14 +138,20 @@ def _models():
     yield nn.Sequential(nin_block(3, 12, 5, 2, 1), nn.MaxPool2d(3, 2), nin_block(12, 6, 3, 1, 1)), (2, 3, 41, 41)
 
 
+def _number(value):
+    """Return `value`, also one of NumPy or of a tensor with one element, as a number of Python's."""
+    found = value.item() if hasattr(value, "item") else value
+    _expect(
+        isinstance(found, (int, float)) and not isinstance(found, bool),
+        f"It returned {value!r}; it should be a number.",
+    )
+    return found
+
+
 def _check_count(truth, hint, tolerance=0.0):
     def check_it(answer):
         for model, shape in _models():
-            found, expected = _call(answer, model, shape), truth(model, shape)
-            _expect(
-                isinstance(found, (int, float)) and not isinstance(found, bool),
-                f"It returned {found!r}; it should be a number.",
-            )
+            found, expected = _number(_call(answer, model, shape)), truth(model, shape)
             _expect(
                 abs(found - expected) <= tolerance * expected,
                 f"For a model of {len(list(model.modules())) - 1} modules and an input of {shape} it is too "
@@ -258,7 +265,8 @@ CHECKS = {
     ),
     "5.training_memory": _check_count(
         training_memory,
-        "Which tensors does the backward pass still need? Each parameter has a gradient, pooling keeps int64 indices.",
+        "Which tensors does the backward pass still need? Each parameter has a gradient, pooling keeps int64 indices. "
+        "An optimizer's state is not asked for.",
         tolerance=0.1,
     ),
     "5.prediction_memory": _check_count(

@@ -161,8 +161,8 @@ class NiN(nn.Sequential):
             )
         if self.head != "gap" and tuple(x.shape[2:]) != (self.input_size, self.input_size):
             raise ValueError(
-                f"x is {x.shape[2]} × {x.shape[3]} pixels, but a network with head={self.head!r} takes only the "
-                f"input_size={self.input_size} that it was built for; head='gap' takes any"
+                f"x is {x.shape[2]} × {x.shape[3]} pixels, but a network with head={self.head!r} takes only its "
+                f"input_size={self.input_size}; head='gap' takes any"
             )
         last_feature_size(min(x.shape[2:]))
 
@@ -223,7 +223,7 @@ def feature_sizes(input_size):
             except ValueError:
                 raise ValueError(
                     f"input_size={input_size} is too small: {size} × {size} pixels reach {name}, whose window is "
-                    f"{arguments[0]} × {arguments[0]}; the smallest input_size that works is {smallest_input_size()}"
+                    f"{arguments[0]} × {arguments[0]}; {smallest_input_size()} is the smallest that works"
                 ) from None
             sizes.append((name, size))
     return sizes

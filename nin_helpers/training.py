@@ -223,7 +223,7 @@ def train(model, data, config, on_point=None, *, checkpoints=None, checkpoint_mi
     model.to(device, memory_format=torch.channels_last)
     num_steps = config.num_steps or config.num_epochs * math.ceil(len(data.train) / config.batch_size)
     optimizer, schedule = make_optimizer(model, config, num_steps)
-    history = new_history(data, config, device, precision, num_steps)
+    history = new_history(data, config, device, precision, num_steps, team.size)
     meter = Meter(model, data, config, precision, history, team)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     keeper = Keeper(checkpoints, checkpoint_minutes, model, optimizer, schedule, scaler, meter, team)
@@ -268,10 +268,12 @@ def compiled(model):
 
 
 def train_step(model, batch, optimizer, schedule, config, precision, weight=1.0, scaler=None, parts=1):
-    """Take one optimisation step on a batch of uint8 images; return logits (batch, classes) and loss, on the device.
+    """Take one optimisation step on a batch of uint8 images; return logits (batch, classes) and loss.
 
-    weight: of this batch beside those that other processes train on at the same time, 1 on average. scaler: the
-    torch.amp.GradScaler of fp16. parts: the batch goes through in as many pieces, and their gradients are added up.
+    weight: of this batch beside those that other processes train on at the same time, 1 on average.
+    scaler: the torch.amp.GradScaler of fp16.
+    parts: the batch goes through in as many pieces, and their gradients are added up.
+    Logits and loss stay on the device.
     """
     scaler = scaler or torch.amp.GradScaler(enabled=False)  # which changes nothing
     model.train()
@@ -619,7 +621,7 @@ def describe_progress(history):
     )
 
 
-def new_history(data, config, device, precision, num_steps):
+def new_history(data, config, device, precision, num_steps, processes=1):
     """Return the history before the first step: what ran on what, and an empty list of points."""
     return {
         "data": data.name,
@@ -628,6 +630,7 @@ def new_history(data, config, device, precision, num_steps):
         "config": asdict(config),
         "precision": precision,
         "num_steps": num_steps,
+        "processes": processes,
         "parts": 1,
         "interrupted": False,
         "stuck_since_step": None,

@@ -153,8 +153,11 @@ def test_damaged_data_are_one_line_and_stay(capsys, tmp_path):
     assert {path: path.read_bytes() for path in raw.iterdir()} == before
 
 
-def test_missing_data_are_one_line(capsys, tmp_path):
-    line = error_of(capsys, run("--dataset", "fashion_mnist", "--data", tmp_path / "data", "--out", tmp_path / "out"))
+@pytest.mark.parametrize("dataset", [("--dataset", "fashion_mnist"), ()])
+def test_missing_data_are_one_line(capsys, tmp_path, dataset):
+    """Nor do the digits stand in for a folder that was named and has none."""
+    places = ("--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"))
+    line = error_of(capsys, command_line.main(["train", "--profile", "smoke", *dataset, *places]))
     assert line.startswith("error: no mirror gave train-images-idx3-ubyte.gz")
 
 

@@ -1,5 +1,6 @@
 """Each check with a right answer, with wrong ones, and with an untouched stub."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,14 @@ from nin_helpers.training import make_config
 
 def three(*arguments):
     return nin_block(*arguments, num_pointwise=3)
+
+
+def without_biases(*arguments):
+    block = three(*arguments)
+    for convolution in block[2:]:
+        if isinstance(convolution, nn.Conv2d):
+            convolution.bias = None
+    return block
 
 
 def windows(*arguments):
@@ -43,6 +52,7 @@ RIGHT = {
 }
 WRONG = [
     ("2.block", nin_block, "how many"),
+    ("2.block", without_biases, "5 tensors, two for each convolution that has a bias"),
     ("2.block", lambda *a: three(a[0], 8, 5, 2, 1), "height, width or channels"),  # hard-coded
     ("2.block", lambda *a: nn.Sequential(*(layer for layer in three(*a) if not isinstance(layer, nn.ReLU))), "ReLU"),
     ("3.block", nin_block, "kernel"),
@@ -88,7 +98,13 @@ def untouched(*arguments): ...
 )
 def test_an_untouched_stub_is_not_attempted(question, stub, capsys):
     assert check(question, stub) is False
-    assert capsys.readouterr().out == f"{question}: not attempted yet\n"
+    reason = "it is None" if stub is None else "the function returns None"
+    assert capsys.readouterr().out == f"{question}: not attempted yet ({reason})\n"
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64, torch.tensor])
+def test_a_number_may_be_one_of_numpy_or_a_tensor(kind):
+    assert check("5.macs", lambda model, shape: kind(resources.count_macs(model, shape))) is True
 
 
 def test_there_is_a_right_and_a_wrong_answer_for_each_question():

@@ -100,6 +100,7 @@ def test_two_processes_end_where_one_does(both, moment, tolerance):
 def test_the_history_speaks_of_all_processes(both):
     _, (alone, *two) = both
     assert len(two) == 2 and len(alone["points"]) == 3
+    assert [history["processes"] for history in (alone, *two)] == [1, 2, 2]
     for history in two:
         for mine, theirs in zip(history["points"], alone["points"]):
             assert mine["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-3)

@@ -351,7 +351,7 @@ def test_a_shape_that_the_model_refuses_is_named(shape):
 
 
 def test_the_reason_of_the_refusal_is_the_models_own():
-    with pytest.raises(ValueError, match=r"pool3.*smallest input_size that works is 67"):
+    with pytest.raises(ValueError, match=r"pool3.*67 is the smallest that works"):
         layer_table(NiN(), (1, 1, 60, 60))
 
 
