@@ -621,7 +621,7 @@ def describe_progress(history):
     )
 
 
-def new_history(data, config, device, precision, num_steps, processes=1):
+def new_history(data, config, device, precision, num_steps, processes):
     """Return the history before the first step: what ran on what, and an empty list of points."""
     return {
         "data": data.name,

@@ -46,8 +46,7 @@ from nin_helpers.training import (
 HISTORY_KEYS = {
     "data", "stand_in", "train_images", "config", "precision", "num_steps", "processes", "parts", "interrupted",
     "stuck_since_step", "training_seconds", "points", "device", "device_name", "threads", "versions", "command", "date",
-    "test_accuracy",
-    "test_top5_accuracy", "dead_classes", "test_images",
+    "test_accuracy", "test_top5_accuracy", "dead_classes", "test_images",
 }  # fmt: skip
 POINT_KEYS = {"step", "train_loss", "train_accuracy", "validation_accuracy", "images_per_second"}
 
