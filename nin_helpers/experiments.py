@@ -282,9 +282,9 @@ def load_results(start):
 def summarise(result):
     """Return {case: figures} of an experiment's result, cases in the order of `EXPERIMENTS`.
 
-    figures: runs; stuck, how many ended within 1 % of ln(10); dead_classes, summed over the runs; median_accuracy,
-    lowest, highest, on test images, or held-out ones where these judge (0 to 1); median_loss, of training at the end;
-    median_seconds of training. Raises ValueError for a case that has no run.
+    figures: runs; stuck, how many ended within 1 % of ln(10); dead_classes, summed over the runs; scores, the accuracy
+    of each run on test images, or held-out ones where these judge (0 to 1), and their median_accuracy, lowest, highest;
+    median_loss, of training at the end; median_seconds of training. Raises ValueError for a case that has no run.
     """
     figures = {}
     for case in EXPERIMENTS[result["experiment"]]:
@@ -296,6 +296,7 @@ def summarise(result):
             "runs": len(runs),
             "stuck": sum(is_plateau(run["train_loss"], num_classes=10) for run in runs),
             "dead_classes": sum(run["dead_classes"] for run in runs),
+            "scores": scores,
             "median_accuracy": median(scores),
             "lowest": min(scores),
             "highest": max(scores),

@@ -9,6 +9,7 @@ import threading
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patheffects import withStroke
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 STYLES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"), (RED, ":", "D"), (GREY, "-", "x"))
@@ -435,8 +436,10 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
             y, above = (max(rates), 5) if row % 2 else (min(rates), -10)
             beside = any(x < other < 2 * x for other in at[0])
             place = {"xytext": (-4 if beside else 4, above), "ha": "right" if beside else "left"}
-            axis.annotate(", ".join([names[0], *endings]), (x, y), **place, textcoords="offset points", fontsize=7)
+            place |= {"fontsize": 7, "path_effects": [withStroke(linewidth=2, foreground="white")]}  # over the roof
+            axis.annotate(", ".join([names[0], *endings]), (x, y), **place, textcoords="offset points")
     axis.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="FLOP per second", title=title)
+    axis.margins(y=0.1)
     axis.set_ylim(top=matrix_rate * 2)
     axis.legend(fontsize=8, loc="lower right")
     axis.grid(alpha=0.3)

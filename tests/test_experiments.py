@@ -569,12 +569,13 @@ def test_the_summary_counts_and_takes_medians_per_case(monkeypatch):
     assert list(figures) == ["a", "b"]
     assert figures["a"]["runs"] == 4 and figures["a"]["stuck"] == 3 and figures["a"]["dead_classes"] == 13
     assert figures["a"]["median_accuracy"] == pytest.approx(0.16)
+    assert figures["a"]["scores"] == [0.1, 0.12, 0.2, 0.5]
     assert (figures["a"]["lowest"], figures["a"]["highest"]) == (0.1, 0.5)
     assert figures["a"]["median_loss"] == pytest.approx((2.3026 + 2.32) / 2)
     assert figures["a"]["median_seconds"] == 1.5
     assert figures["b"] == {
-        "runs": 1, "stuck": 0, "dead_classes": 0, "median_accuracy": 0.8, "lowest": 0.8, "highest": 0.8,
-        "median_loss": 0.5, "median_seconds": 7.0,
+        "runs": 1, "stuck": 0, "dead_classes": 0, "scores": [0.8], "median_accuracy": 0.8, "lowest": 0.8,
+        "highest": 0.8, "median_loss": 0.5, "median_seconds": 7.0,
     }  # fmt: skip
 
 
