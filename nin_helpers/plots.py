@@ -424,6 +424,8 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
     """
     figure, axis = _subplots(figsize=(8, 4.4))
     ridge = matrix_rate / memory_rate
+    halo = [withStroke(linewidth=2, foreground="white")]  # a label may lie over the roof
+    style = {"textcoords": "offset points", "fontsize": 7, "path_effects": halo}
     axis.plot([0.3, ridge, 3000], [0.3 * memory_rate, matrix_rate, matrix_rate], color=GREY)
     axis.text(ridge, matrix_rate * 1.12, f"ridge: {ridge:.0f} FLOP per byte", ha="center", fontsize=8)
     for row, ((kind, layers), (colour, _, marker)) in enumerate(zip(points.items(), STYLES)):
@@ -436,8 +438,7 @@ def plot_roofline(points, matrix_rate, memory_rate, title=""):
             y, above = (max(rates), 5) if row % 2 else (min(rates), -10)
             beside = any(x < other < 2 * x for other in at[0])
             place = {"xytext": (-4 if beside else 4, above), "ha": "right" if beside else "left"}
-            place |= {"fontsize": 7, "path_effects": [withStroke(linewidth=2, foreground="white")]}  # over the roof
-            axis.annotate(", ".join([names[0], *endings]), (x, y), **place, textcoords="offset points")
+            axis.annotate(", ".join([names[0], *endings]), (x, y), **place, **style)
     axis.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="FLOP per second", title=title)
     axis.margins(y=0.1)
     axis.set_ylim(top=matrix_rate * 2)
