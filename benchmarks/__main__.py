@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from benchmarks.turns import ProcessEnded, measure
-from nin_helpers.checkpoints import CheckpointError
 from nin_helpers.datasets import DataError
+from nin_helpers.training import CheckpointError
 
 
 def main(arguments=None):

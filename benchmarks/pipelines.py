@@ -17,15 +17,16 @@ from torch import nn
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import Compose, Resize, ToTensor
 
-from nin_helpers.datasets import Split, prepare
+from nin_helpers.datasets import LabelledImages
 from nin_helpers.hardware import autocast, keep_memory
 from nin_helpers.nin import NiN
-from nin_helpers.speed import matrix_rate, memory_rate
+from nin_helpers.preprocessing import preprocess
+from nin_helpers.roofline import matrix_rate, memory_rate
 from nin_helpers.training import compiled, make_config, make_optimizer, train
 
 
 class Pictures(FashionMNIST):
-    """torchvision's data set, with the pictures of a `Split`, which are verified."""
+    """torchvision's data set, with the pictures of a `LabelledImages`, which are verified."""
 
     def __init__(self, split, transform):
         self.data, self.targets = split.images[:, 0], split.labels
@@ -65,23 +66,25 @@ def textbook(settings, data, pause):
 
 
 def ours(settings, data, pause):
-    """`nin_helpers.training.train` itself, recipe "alive"; where it would go on in another way, it is an error."""
+    """`nin_helpers.training.train` itself, recipe "adamw_alive"; to go on in another way would be an error."""
     warnings.filterwarnings("error", "memory ran out|torch.compile failed")
     torch.manual_seed(0)
-    repeated = Split(*(part.repeat(settings["copies"], *(1,) * (part.dim() - 1)) for part in vars(data.train).values()))
-    num_points = 10_000  # more than anybody waits for
-    config = _config(settings, num_steps=num_points * settings["steps"], num_points=num_points)
+    repeated = LabelledImages(
+        *(part.repeat(settings["copies"], *(1,) * (part.dim() - 1)) for part in vars(data.train).values())
+    )
+    num_evaluations = 10_000  # more than anybody waits for
+    config = _config(settings, num_steps=num_evaluations * settings["steps"], num_evaluations=num_evaluations)
     data = replace(data, train=repeated, validation=data.validation[:2], test=data.test[:1])
-    model = NiN(**config.network())
-    train(model, data, config, lambda history: pause(history["points"][-1]["images_per_second"]))
+    model = NiN(**config.model_options())
+    train(model, data, config, lambda history: pause(history["evaluations"][-1]["images_per_second"]))
 
 
 def compute_only(settings, data, pause):
     """The same step on a batch that is there already, prepared: no input pipeline can be faster."""
     config, device = _config(settings, num_steps=10**9), torch.device(settings["device"])
     split = data.train[: config.batch_size].to(device)
-    x = prepare(split.images, config.size, config.mean, config.std)
-    model = NiN(**config.network()).to(device, memory_format=torch.channels_last).train()
+    x = preprocess(split.images, config.size, config.mean, config.std)
+    model = NiN(**config.model_options()).to(device, memory_format=torch.channels_last).train()
     optimizer, schedule = make_optimizer(model, config, config.num_steps)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
     forward = compiled(model) if config.compile else model
@@ -110,4 +113,4 @@ def limits(settings, data, pause):
 
 def _config(settings, **changes):
     chosen = {key: settings[key] for key in ("size", "batch_size", "precision", "device", "compile")}
-    return make_config("full", "alive", **chosen, **changes)
+    return make_config("full", "adamw_alive", **chosen, **changes)

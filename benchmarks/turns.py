@@ -21,13 +21,15 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import pipelines
+from nin_helpers.checks import check_whole_number
 from nin_helpers.datasets import load_data
-from nin_helpers.hardware import environment, pick_device, pick_precision, release_memory
+from nin_helpers.files import check_writable, write_json
+from nin_helpers.hardware import pick_device, pick_precision, release_memory
 from nin_helpers.nin import NiN
+from nin_helpers.provenance import environment
 from nin_helpers.resources import count_training_flops
-from nin_helpers.shapes import check_whole_number
-from nin_helpers.speed import report
-from nin_helpers.training import check_writable, make_config, train, write_json
+from nin_helpers.throughput import report
+from nin_helpers.training import make_config, train
 
 WORKERS = (0, 2, 4)
 BATCHES = (64, 128, 256, 512, 1024, 2048)
@@ -106,15 +108,15 @@ def seconds_until(accuracy, data, settings, folder):
     """
     chosen = {key: settings[key] for key in ("size", "batch_size", "precision", "device", "compile")}
     config = make_config("full", "modern", validation_limit=None, **chosen)
-    config = replace(config, num_points=max(1, config.num_epochs * len(data.train) // config.batch_size // EVERY))
+    config = replace(config, num_evaluations=max(1, config.num_epochs * len(data.train) // config.batch_size // EVERY))
 
     def stop(history):
-        if history["points"][-1]["validation_accuracy"] >= accuracy:
+        if history["evaluations"][-1]["validation_accuracy"] >= accuracy:
             raise KeyboardInterrupt
 
     torch.manual_seed(config.seed)
-    history = train(NiN(**config.network()), data, config, stop, checkpoints=folder)
-    last = history["points"][-1] if history["points"] else {"validation_accuracy": -1}
+    history = train(NiN(**config.model_options()), data, config, stop, checkpoints=folder)
+    last = history["evaluations"][-1] if history["evaluations"] else {"validation_accuracy": -1}
     reached = last["validation_accuracy"] >= accuracy
     if history["interrupted"] and not reached:
         raise KeyboardInterrupt

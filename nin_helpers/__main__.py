@@ -14,8 +14,8 @@ EXPERIMENTS = (
 def main(arguments=None):
     """Run the command line; return 0, or 2 with one line on standard error for what it cannot use."""
     options = _parser().parse_args(arguments)
-    from nin_helpers.checkpoints import CheckpointError
     from nin_helpers.datasets import DataError
+    from nin_helpers.training.checkpoints import CheckpointError
 
     try:
         options.run(options)
@@ -31,8 +31,8 @@ def _parser():
 
     train = commands.add_parser("train", help="train one network, without a notebook")
     train.add_argument("--profile", default="quick", help="smoke, quick (default), long, full, reduced or study")
-    recipes = "alive (default), modern, growing, sgd_default, sgd_xavier or adam"
-    train.add_argument("--recipe", default="alive", help=recipes)
+    recipes = "adamw_alive (default), modern, growing, sgd_default, sgd_xavier or adam"
+    train.add_argument("--recipe", default="adamw_alive", help=recipes)
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")
     train.add_argument("--seed", type=int, default=0)
@@ -65,10 +65,13 @@ def _train(options):
     import torch
     from safetensors.torch import save
 
-    from nin_helpers.checkpoints import find_checkpoints
     from nin_helpers.datasets import load_data
+    from nin_helpers.files import check_writable, write_json, write_whole
     from nin_helpers.nin import NiN
-    from nin_helpers.training import check_writable, leave_team, make_config, train, write_json, write_whole
+    from nin_helpers.training.checkpoints import find_checkpoints
+    from nin_helpers.training.config import make_config
+    from nin_helpers.training.distributed import end_process_group
+    from nin_helpers.training.loop import train
 
     changes = {"seed": options.seed, "device": options.device, "precision": options.precision}
     changes["compile"] = options.compile
@@ -89,9 +92,9 @@ def _train(options):
     if first:
         print(data)
     torch.manual_seed(config.seed)
-    model = NiN(num_classes=len(data.classes), **config.network())
+    model = NiN(num_classes=len(data.classes), **config.model_options())
     history = train(model, data, config, checkpoints=checkpoints)
-    leave_team()
+    end_process_group()
     if not first:
         return
     write_json(path, history)
@@ -107,7 +110,8 @@ def _train(options):
 
 
 def _experiment(options):
-    from nin_helpers.experiments import run_experiment, run_first_steps, run_resources, run_speed
+    from nin_helpers.experiments.measurements import run_first_steps, run_resources, run_speed
+    from nin_helpers.experiments.runner import run_experiment
 
     seeds = () if options.seeds is None else (options.seeds,)
     places = {"out": Path(options.out), "device": options.device}
@@ -119,7 +123,7 @@ def _experiment(options):
     elif options.name == "first_steps":
         run_first_steps(root=options.data, out=Path(options.out))
     elif options.name == "search":
-        from nin_helpers.search import run_search
+        from nin_helpers.experiments.search import run_search
 
         run_search(options.profile, options.trials, **settings)
     else:

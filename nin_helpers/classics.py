@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from nin_helpers.nin import BLOCKS, POOL
+from nin_helpers.architecture import BLOCKS, POOL
 from nin_helpers.shapes import conv_output_size
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 CLASSES = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -45,9 +44,6 @@ TIMEOUT = (5, 60)  # seconds to connect, and between two pieces of an answer
 RETRIES = 1  # of each mirror that was reached
 
 
-DRAWN = {"#": 255, "+": 128, ".": 0, " ": 0}  # what a character of a drawing is worth
-
-
 class DataError(RuntimeError):
     """Data that cannot be had or trusted; the message says which file or folder, and what to do."""
 
@@ -57,7 +53,7 @@ class NoNetworkError(DataError):
 
 
 @dataclass(frozen=True)
-class Split:
+class LabelledImages:
     """Images, uint8 (count, channel, height, width), and their labels, int64 (count,)."""
 
     images: torch.Tensor
@@ -67,15 +63,15 @@ class Split:
         return len(self.labels)
 
     def __getitem__(self, index):
-        return Split(self.images[index], self.labels[index])
+        return LabelledImages(self.images[index], self.labels[index])
 
     def split(self, size):
         """Return the same images and labels in pieces of `size`, the last one maybe smaller."""
-        return [Split(*piece) for piece in zip(self.images.split(size), self.labels.split(size))]
+        return [LabelledImages(*piece) for piece in zip(self.images.split(size), self.labels.split(size))]
 
     def to(self, device):
         """Return the same images and labels on `device`."""
-        return Split(self.images.to(device), self.labels.to(device))
+        return LabelledImages(self.images.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)
@@ -85,9 +81,9 @@ class ImageData:
     name: str
     title: str
     classes: tuple[str, ...]
-    train: Split
-    validation: Split
-    test: Split
+    train: LabelledImages
+    validation: LabelledImages
+    test: LabelledImages
 
     @property
     def is_stand_in(self):
@@ -141,66 +137,6 @@ def data_folder(root=None):
     return Path(root if root is not None else os.environ["NIN_DATA"]).expanduser()
 
 
-def prepare(images, size, mean, std):
-    """Return float32 images (batch, channel, size, size), resized bilinearly and normalised to (x / 255 − mean) / std.
-
-    images: uint8 (batch, channel, height, width), on any device, where the work is done. Raises ValueError for others.
-    """
-    if images.dim() != 4 or images.dtype != torch.uint8:
-        raise ValueError(
-            f"images are {images.dtype} of shape {tuple(images.shape)}, but must be torch.uint8 of shape "
-            f"(batch, channel, height, width)"
-        )
-    x = (images.float() - 255 * mean) / (255 * std)  # (B, C, H, W)
-    return F.interpolate(x, size=(size, size), mode="bilinear")  # (B, C, size, size)
-
-
-def read_drawing(text, size=28):
-    """Return the picture (1, size, size), uint8, that a drawing in characters shows, enlarged to fill the square.
-
-    Each line is a row: "#" is bright, "+" half so, "." and space are dark; shorter lines are dark at their end. Raises
-    ValueError for another character, naming its place, and for a drawing that is empty or larger than `size`.
-    """
-    lines = [line.rstrip() for line in text.rstrip().splitlines()]
-    side = max([len(lines), *map(len, lines)])
-    if side == 0:
-        raise ValueError("the drawing is empty: draw with # for bright, + for half so, . for dark")
-    if side > size:
-        raise ValueError(f"the drawing has {len(lines)} lines of up to {side} characters; {size} of each are the most")
-    picture = torch.zeros(side, side, dtype=torch.uint8)
-    for row, line in enumerate(lines):
-        for column, character in enumerate(line):
-            if character not in DRAWN:
-                raise ValueError(f"line {row + 1} has {character!r} at place {column + 1}; use # for bright, + and .")
-            picture[row, column] = DRAWN[character]
-    index = torch.arange(size) * side // size
-    return picture[index][:, index][None]
-
-
-def read_picture(content, invert=False, size=28):
-    """Return the picture (1, size, size), uint8, in the bytes of an image file: grey, its middle square, resized.
-
-    invert: for a dark thing on a light ground; the images of the data sets here are bright on dark. ValueError: the
-    bytes are no picture that Pillow can read.
-    """
-    import io
-
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    try:
-        image = ImageOps.fit(ImageOps.grayscale(Image.open(io.BytesIO(content))), (size, size))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"the file cannot be read as a picture ({error}); a PNG or JPEG can") from error
-    return torch.from_numpy(np.array(ImageOps.invert(image) if invert else image))[None]
-
-
-def flip_half(images):
-    """Return `images` (batch, channel, height, width), each mirrored left to right with probability one half."""
-    flipped = torch.rand(len(images), device=images.device) < 0.5
-    return torch.where(flipped[:, None, None, None], images.flip(3), images)
-
-
 def _fashion_mnist(folder, download, validation):
     raw = folder / "FashionMNIST" / "raw"
     # os.path.exists is False, where Path.exists raises, in a folder that may not be entered
@@ -218,7 +154,7 @@ def _fashion_mnist(folder, download, validation):
         for name in FILES:
             _write(Path(unpacked) / "FashionMNIST" / "raw" / name, _verified(raw, name))
         train, test = (FashionMNIST(unpacked, train=is_train) for is_train in (True, False))
-    train, test = (Split(part.data[:, None].clone(), part.targets) for part in (train, test))
+    train, test = (LabelledImages(part.data[:, None].clone(), part.targets) for part in (train, test))
     return ImageData("fashion_mnist", "Fashion-MNIST", CLASSES, *_hold_out(train, validation), test)
 
 
@@ -313,7 +249,7 @@ def _digits(validation):
     images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
     labels = torch.from_numpy(digits.target).long()
     train, test = train_test_split(range(len(labels)), test_size=0.2, random_state=0, stratify=labels)
-    split = Split(images, labels)
+    split = LabelledImages(images, labels)
     train, validation = _hold_out(split[train], validation)
     title = "DIGITS (stand-in for Fashion-MNIST)"
     return ImageData("digits", title, tuple("0123456789"), train, validation, split[test])

@@ -9,7 +9,8 @@ from torch import nn
 from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN, nin_block
 from nin_helpers.resources import count_macs, count_parameters, prediction_memory, training_memory
-from nin_helpers.training import RECIPES, TrainConfig, make_config, train
+from nin_helpers.training.config import RECIPES, TrainConfig, make_config
+from nin_helpers.training.loop import train
 
 
 class Wrong(Exception):
@@ -244,10 +245,10 @@ def _short_run(recipe):
     """Return the held-out accuracy of a recipe, or of ours, after 5,120 images of 67 px."""
     config = make_config("smoke") if recipe is None else recipe
     steps = max(1, 5120 // config.batch_size)
-    config = replace(config, size=67, num_steps=steps, num_points=1, test_limit=100, seed=0)
+    config = replace(config, size=67, num_steps=steps, num_evaluations=1, test_limit=100, seed=0)
     torch.manual_seed(0)
-    history = train(NiN(init=config.init, input_size=67), load_data(), config, on_point=lambda history: None)
-    return history["points"][-1]["validation_accuracy"]
+    history = train(NiN(init=config.init, input_size=67), load_data(), config, on_evaluation=lambda history: None)
+    return history["evaluations"][-1]["validation_accuracy"]
 
 
 CHECKS = {

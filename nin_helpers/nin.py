@@ -5,26 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from nin_helpers.shapes import check_whole_number, conv_output_size
-
-HEADS = ("gap", "fc", "fc3")
-INITS = ("default", "xavier", "kaiming", "alive")
-
-# (out_channels, kernel_size, stride, padding) of blocks 1 to 3: AlexNet's first three convolutions. Block 4 has one
-# channel per class. A max pooling of 3 with stride 2 follows each of the first three.
-BLOCKS = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))
-POOL = (3, 2)
-WIDTHS = tuple(block[0] for block in BLOCKS)
-
-# A family as VGG's A to E: (widths, depths) of the three stages. The rule: from half of NiN's widths (A) to all of them
-# (C) by a quarter each; from C on a stage gets one more block, the last first, where a block costs least computation.
-FAMILY = {
-    "A": ((48, 128, 192), (1, 1, 1)),
-    "B": ((72, 192, 288), (1, 1, 1)),
-    "C": (WIDTHS, (1, 1, 1)),
-    "D": (WIDTHS, (1, 1, 2)),
-    "E": (WIDTHS, (1, 2, 2)),
-}
+from nin_helpers.architecture import BLOCKS, FAMILY, HEADS, INITS, POOL, WIDTHS, last_feature_size
+from nin_helpers.checks import check_choice, check_whole_number, check_whole_numbers
 
 
 def nin_block(in_channels, out_channels, kernel_size, stride=1, padding=0, *, num_pointwise=2, pointwise_kernel_size=1):
@@ -99,15 +81,15 @@ class NiN(nn.Sequential):
     ):
         check_whole_number("in_channels", in_channels, 1)
         check_whole_number("num_classes", num_classes, 1)
-        _check_choice("head", head, HEADS)
-        _check_choice("init", init, INITS)
-        _check_choice("final_relu", final_relu, (True, False))
-        _check_choice("batch_norm", batch_norm, (True, False))
+        check_choice("head", head, HEADS)
+        check_choice("init", init, INITS)
+        check_choice("final_relu", final_relu, (True, False))
+        check_choice("batch_norm", batch_norm, (True, False))
         if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout!r} must be a number of at least 0 and less than 1")
-        _check_whole_numbers("widths", widths, len(BLOCKS))
-        _check_whole_numbers("depths", depths, len(BLOCKS))
-        _check_whole_numbers("reduction", reduction)
+        check_whole_numbers("widths", widths, len(BLOCKS))
+        check_whole_numbers("depths", depths, len(BLOCKS))
+        check_whole_numbers("reduction", reduction)
         if reduction and head != "gap":
             raise ValueError(f"reduction={reduction!r} needs head='gap': head={head!r} has no block 4 to lead to")
         feature_size = last_feature_size(input_size)
@@ -173,27 +155,9 @@ def nin_family(name, **options):
     Widths and depths are those of `FAMILY`, whose rule is VGG's: keep the stages, repeat blocks inside them. options:
     other arguments of `NiN`. Raises ValueError for another name.
     """
-    _check_choice("name", name, tuple(FAMILY))
+    check_choice("name", name, tuple(FAMILY))
     widths, depths = FAMILY[name]
     return NiN(widths=widths, depths=depths, **options)
-
-
-def head_parameters(head, input_size=224, num_classes=10, features=WIDTHS[-1]):
-    """Return how many parameters a head of `NiN` has on a last map of `features` channels, weights and biases.
-
-    "gap": block 4, whose average has none. "fc", "fc3": the fully connected layers; they grow with the map, and so with
-    `input_size`. Raises ValueError naming the bad argument.
-    """
-    _check_choice("head", head, HEADS)
-    check_whole_number("num_classes", num_classes, 1)
-    check_whole_number("features", features, 1)
-    flat = features * last_feature_size(input_size) ** 2
-    layers = {  # inputs and outputs of each
-        "gap": [(features * 3 * 3, num_classes), (num_classes, num_classes), (num_classes, num_classes)],
-        "fc": [(flat, num_classes)],
-        "fc3": [(flat, 4096), (4096, 4096), (4096, num_classes)],
-    }
-    return sum((inputs + 1) * outputs for inputs, outputs in layers[head])
 
 
 def perceptron_at(x, weight, bias, row, column):
@@ -207,52 +171,6 @@ def perceptron_at(x, weight, bias, row, column):
     vector = x[:, row, column]
     sums = weight[:, :, 0, 0] @ vector + bias
     return vector, sums, sums.relu()
-
-
-def feature_sizes(input_size):
-    """Return [(layer name, height in pixels behind it), …] of NiN's convolutions and poolings for square images.
-
-    Raises ValueError where a window no longer fits, naming the layer and the smallest input size that works.
-    """
-    check_whole_number("input_size", input_size, 1)
-    size, sizes = input_size, []
-    for number, (_, *window) in enumerate(BLOCKS, start=1):
-        for name, arguments in ((f"block{number}", window), (f"pool{number}", POOL)):
-            try:
-                size = conv_output_size(size, *arguments)
-            except ValueError:
-                raise ValueError(
-                    f"input_size={input_size} is too small: {size} × {size} pixels reach {name}, whose window is "
-                    f"{arguments[0]} × {arguments[0]}; {smallest_input_size()} is the smallest that works"
-                ) from None
-            sizes.append((name, size))
-    return sizes
-
-
-def last_feature_size(input_size):
-    """Return the height in pixels of the map that global average pooling gets; raises as `feature_sizes` does."""
-    return feature_sizes(input_size)[-1][1]
-
-
-def smallest_input_size(feature_size=1):
-    """Return the smallest input size in pixels whose last feature map is `feature_size` pixels high."""
-    size = feature_size
-    for _, kernel_size, stride, padding in reversed(BLOCKS):
-        for k, s, p in ((*POOL, 0), (kernel_size, stride, padding)):
-            size = (size - 1) * s + k - 2 * p
-    return size
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, choices))}")
-
-
-def _check_whole_numbers(name, values, count=None):
-    if not isinstance(values, (tuple, list)) or count not in (None, len(values)):
-        raise ValueError(f"{name}={values!r} must be a tuple of {'' if count is None else f'{count} '}whole numbers")
-    for number, value in enumerate(values):
-        check_whole_number(f"{name}[{number}]", value, 1)
 
 
 def _with_batch_norm(block):
@@ -274,7 +192,7 @@ def initialise(model, init):
     "kaiming": He et al. (2015), normal, for ReLU, zero biases. "alive": "kaiming", and the block that makes the class
     maps starts in the linear part of its ReLUs, see `_wake_class_block`.
     """
-    _check_choice("init", init, INITS)
+    check_choice("init", init, INITS)
     if init == "default":
         return model
     for module in model.modules():

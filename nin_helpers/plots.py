@@ -77,14 +77,14 @@ def plot_bars(values, xlabel, title="", text="{:,.0f}"):
 
 
 class LivePlot:
-    """A figure of a training history that redraws itself in place: give it to `train` as `on_point`."""
+    """A figure of a training history that redraws itself in place: give it to `train` as `on_evaluation`."""
 
     def __init__(self, title, num_classes=10):
         self.title, self.num_classes, self.handle = title, num_classes, None
 
     def __call__(self, history):
         """Show the history's points so far; the last call's figure stays in the notebook."""
-        alt = f"Loss and accuracy over the first {history['points'][-1]['step']} steps."
+        alt = f"Loss and accuracy over the first {history['evaluations'][-1]['step']} steps."
         self.handle = redraw(plot_history({"": history}, self.title, self.num_classes), alt, self.handle)
 
 
@@ -94,7 +94,7 @@ def plot_history(histories, title="", num_classes=10):
     for (name, history), (colour, line, marker) in zip(histories.items(), STYLES):
         style = {"color": colour, "linestyle": line, "marker": marker, "ms": 3}
         steps, loss, held_out, trained = (
-            [point[key] for point in history["points"]]
+            [point[key] for point in history["evaluations"]]
             for key in ("step", "train_loss", "validation_accuracy", "train_accuracy")
         )
         left.plot(steps, loss, label=name or "training", **style)

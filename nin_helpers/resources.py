@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from nin_helpers.shapes import layer_table
+from nin_helpers.layer_table import layer_table
 
 
 def count_parameters(model):
@@ -56,7 +56,7 @@ def count_training_flops(model, input_shape):
 
 
 @dataclass(frozen=True)
-class CostRow:
+class LayerCost:
     """What one layer costs: its output's shape, parameters, multiply–accumulates, and bytes of its output in FP32."""
 
     name: str
@@ -67,8 +67,8 @@ class CostRow:
     bytes: int
 
 
-def cost_table(model, input_shape):
-    """Return the `CostRow` of each layer of `model` in the order of the calls; the counts are PyTorch's own."""
+def layer_costs(model, input_shape):
+    """Return the `LayerCost` of each layer of `model` in the order of the calls; the counts are PyTorch's own."""
     rows = [row for row in layer_table(model, input_shape) if row.output_shape is not None]
     model, x = _on_meta(model, input_shape)
     with FlopCounterMode(display=False) as counter:
@@ -76,7 +76,9 @@ def cost_table(model, input_shape):
     flops = counter.get_flop_counts()
     macs = {name.partition(".")[2] or "(model)": sum(counts.values()) // 2 for name, counts in flops.items()}
     return [
-        CostRow(row.name, row.type, row.output_shape, row.parameters, macs.get(row.name, 0), 4 * prod(row.output_shape))
+        LayerCost(
+            row.name, row.type, row.output_shape, row.parameters, macs.get(row.name, 0), 4 * prod(row.output_shape)
+        )
         for row in rows
     ]
 

@@ -15,22 +15,22 @@ import torch
 from torch import nn
 
 from nin_helpers import plots
-from nin_helpers.datasets import prepare, read_drawing, read_picture
-from nin_helpers.diagnostics import class_maps, moved, shuffle_difference
-from nin_helpers.nin import (
+from nin_helpers.architecture import (
     BLOCKS,
     HEADS,
     INITS,
     POOL,
-    NiN,
     head_parameters,
     last_feature_size,
-    perceptron_at,
     smallest_input_size,
 )
-from nin_helpers.resources import cost_table as layer_costs
+from nin_helpers.diagnostics import class_maps, moved, shuffle_difference
+from nin_helpers.nin import NiN, perceptron_at
+from nin_helpers.preprocessing import preprocess, read_drawing, read_picture
+from nin_helpers.resources import layer_costs
 from nin_helpers.shapes import judge_size, ladder
-from nin_helpers.training import describe_progress, is_plateau
+from nin_helpers.training.evaluation import is_plateau
+from nin_helpers.training.history import describe_progress
 
 SHIRT = """\
 ..............
@@ -377,7 +377,7 @@ def where_it_looks(model, images, classes, config, title=""):
     sources, device = ("given", "my drawing", "my file"), next(model.parameters()).device
 
     def look(picture):
-        x = prepare(picture[None].to(device), config.size, config.mean, config.std)
+        x = preprocess(picture[None].to(device), config.size, config.mean, config.std)
         return [found[0].float().cpu() for found in class_maps(model, x)]
 
     answer = classes[look(images[0])[1].argmax()]
@@ -461,7 +461,7 @@ def shift_test(models, images, labels, classes, config, title=""):
 
     @torch.no_grad()
     def view(number, right, down):
-        x = moved(prepare(images[number : number + 1], config.size, config.mean, config.std), down, right, fill)
+        x = moved(preprocess(images[number : number + 1], config.size, config.mean, config.std), down, right, fill)
         logits = {name: model.eval()(x.to(next(model.parameters()).device))[0].cpu() for name, model in models.items()}
         answers = ", ".join(f"{name} says {classes[found.argmax()]}" for name, found in logits.items())
         sentence = f"{classes[labels[number]]}, moved {right} to the right, {down} down: {answers}."
@@ -495,7 +495,7 @@ def cost_table(model=None):
 
 
 def cost_html(rows):
-    """Return a table of `resources.CostRow`s as HTML, with a bar in each cell of numbers: its share of the largest."""
+    """Return a table of `LayerCost`s as HTML, with a bar in each cell of numbers: its share of the largest."""
     keys = {"parameters": "parameters", "multiply–accumulates": "macs", "bytes of output": "bytes"}
     largest = {key: max(1, *(getattr(row, key) for row in rows)) for key in keys.values()}
     names = "layer", "type", "output", *keys
@@ -518,7 +518,7 @@ def cost_html(rows):
 class TrainingMonitor(plots.LivePlot):
     """The live plot of a training, with its numbers, the time left, and a button that stops it and keeps the weights.
 
-    Give it to `train` as `on_point`. The button works while the cell runs where the kernel can listen meanwhile
+    Give it to `train` as `on_evaluation`. The button works while the cell runs where the kernel can listen meanwhile
     (ipykernel 7 with JupyterLab 4.4 or later); elsewhere, interrupt the kernel (■), which does the same.
     """
 
@@ -544,7 +544,7 @@ class TrainingMonitor(plots.LivePlot):
             from IPython.display import display
 
             display(self.box)
-        self.running = history["points"][-1]["step"] < history["num_steps"]
+        self.running = history["evaluations"][-1]["step"] < history["num_steps"]
         self.button.disabled = not self.running
         self._say(describe_progress(history))
 

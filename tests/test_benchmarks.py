@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import pipelines, turns
-from nin_helpers.datasets import Split, load_data
+from nin_helpers.datasets import LabelledImages, load_data
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
 
@@ -44,12 +44,12 @@ def test_each_pipeline_trains_until_it_is_stopped(digits, pipeline, precision):
 @pytest.mark.parametrize("copies", [1, 3])
 def test_ours_is_train_on_as_many_copies_of_the_data(digits, copies, monkeypatch):
     seen = []
-    monkeypatch.setattr(pipelines, "train", lambda model, data, config, on_point: seen.append((data, config)))
+    monkeypatch.setattr(pipelines, "train", lambda model, data, config, on_evaluation: seen.append((data, config)))
     pipelines.ours({**SETTINGS, "copies": copies}, digits, Stop())
     ((data, config),) = seen
     assert len(data.train) == copies * len(digits.train)
     assert torch.equal(data.train.images[-5:], digits.train.images[-5:])
-    assert config.num_steps // config.num_points == 2 and (config.size, config.batch_size) == (67, 4)
+    assert config.num_steps // config.num_evaluations == 2 and (config.size, config.batch_size) == (67, 4)
 
 
 def test_ours_stops_when_it_is_told_to(digits):
@@ -59,7 +59,7 @@ def test_ours_stops_when_it_is_told_to(digits):
 
 
 def test_the_textbooks_pictures_are_those_that_torchvision_makes(digits):
-    split = Split(digits.train.images[:3], digits.train.labels[:3])
+    split = LabelledImages(digits.train.images[:3], digits.train.labels[:3])
     pictures = pipelines.Pictures(split, None)
     picture, label = pictures[1]
     assert numpy.array_equal(picture, split.images[1, 0]) and label == split.labels[1]

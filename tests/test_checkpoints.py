@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nin_helpers.checkpoints import FILES, CheckpointError, find_checkpoints, load_checkpoint, save_checkpoint
+from nin_helpers.datasets import FILES
 from nin_helpers.nin import NiN
-from nin_helpers.training import make_config, train
+from nin_helpers.training import CheckpointError, find_checkpoints, load_checkpoint, make_config, save_checkpoint, train
 
 RUN = {"data": "digits", "num_steps": 6}
 
@@ -31,25 +31,27 @@ def small(digits):
 
 def run(data, folder=None, kill_at=None, **changes):
     """Train a small network for 7 steps of 8, and return its weights and the history; die at point `kill_at`."""
-    config = make_config("smoke", batch_size=8, num_steps=7, num_points=7, device="cpu", precision="fp32", **changes)
+    config = make_config(
+        "smoke", batch_size=8, num_steps=7, num_evaluations=7, device="cpu", precision="fp32", **changes
+    )
 
-    def on_point(history):
-        if kill_at == len(history["points"]):
+    def on_evaluation(history):
+        if kill_at == len(history["evaluations"]):
             raise Killed
 
     torch.manual_seed(config.seed)
     model = NiN(init="alive", input_size=67)
-    history = train(model, data, config, on_point, checkpoints=folder)
+    history = train(model, data, config, on_evaluation, checkpoints=folder)
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}, history
 
 
 def timeless(history):
     times = ("training_seconds", "images_per_second")
-    points = [{key: value for key, value in point.items() if key not in times} for point in history["points"]]
+    points = [{key: value for key, value in point.items() if key not in times} for point in history["evaluations"]]
     return {key: value for key, value in history.items() if key not in times} | {"points": points}
 
 
-@pytest.mark.parametrize("kill_at, changes", [(4, {}), (6, {}), (5, {"size": 99, "small_share": 0.6})])
+@pytest.mark.parametrize("kill_at, changes", [(4, {}), (6, {}), (5, {"size": 99, "progressive_resizing": 0.6})])
 def test_a_killed_run_goes_on_to_the_same_bits(small, tmp_path, kill_at, changes):
     expected, history = run(small, **changes)
     with pytest.raises(Killed):
@@ -71,7 +73,7 @@ def test_a_run_that_is_done_is_not_repeated_and_two_checkpoints_stay(small, tmp_
 def test_checkpoints_come_by_the_clock_too(small, tmp_path, monkeypatch):
     steps = []
     monkeypatch.setattr("nin_helpers.training.save_checkpoint", lambda folder, step, *rest: steps.append(step))
-    config = make_config("smoke", batch_size=8, num_steps=4, num_points=1, device="cpu", precision="fp32")
+    config = make_config("smoke", batch_size=8, num_steps=4, num_evaluations=1, device="cpu", precision="fp32")
     train(NiN(input_size=67), small, config, lambda history: None, checkpoints=tmp_path, checkpoint_minutes=0)
     assert steps == [1, 2, 3, 4]
 
@@ -159,11 +161,11 @@ torch.set_num_threads(1)
 from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN
 from nin_helpers.training import make_config, train
-config = make_config("smoke", batch_size=8, num_steps=40, num_points=40, test_limit=8, validation_limit=8,
+config = make_config("smoke", batch_size=8, num_steps=40, num_evaluations=40, test_limit=8, validation_limit=8,
                      device="cpu", precision="fp32")
 torch.manual_seed(0)
 model = NiN(init="alive", input_size=67)
-train(model, load_data("digits"), config, lambda history: print(len(history["points"]), flush=True),
+train(model, load_data("digits"), config, lambda history: print(len(history["evaluations"]), flush=True),
       checkpoints=sys.argv[1], checkpoint_minutes=0)
 torch.save(model.state_dict(), sys.argv[2])
 """

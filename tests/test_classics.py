@@ -5,8 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
+from nin_helpers.architecture import BLOCKS
 from nin_helpers.classics import alexnet, lenet, vgg11
-from nin_helpers.nin import BLOCKS
 from nin_helpers.resources import count_macs, count_parameters
 
 NETWORKS = {"LeNet": lenet, "AlexNet": alexnet, "VGG-11": vgg11}

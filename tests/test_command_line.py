@@ -51,7 +51,7 @@ def test_a_run_writes_its_history(smoke_run):
     assert (history["stand_in"], history["interrupted"], history["stuck_since_step"]) == (True, False, None)
     assert (history["config"]["profile"], history["config"]["recipe"], history["config"]["seed"]) == (
         "smoke",
-        "alive",
+        "adamw_alive",
         3,
     )
     assert history["command"].startswith("python -m nin_helpers train --profile smoke")
@@ -78,7 +78,7 @@ def test_a_run_leaves_nothing_else(smoke_run):
 
 @pytest.fixture
 def two_steps(monkeypatch):
-    tiny = {"size": 67, "batch_size": 4, "num_steps": 2, "num_points": 1, "test_limit": 8, "validation_limit": 4}
+    tiny = {"size": 67, "batch_size": 4, "num_steps": 2, "num_evaluations": 1, "test_limit": 8, "validation_limit": 4}
     monkeypatch.setitem(PROFILES, "smoke", tiny)
 
 

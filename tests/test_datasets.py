@@ -26,18 +26,8 @@ from PIL import Image
 from torchvision.datasets import FashionMNIST
 
 from nin_helpers import datasets
-from nin_helpers.datasets import (
-    DataError,
-    ImageData,
-    NoNetworkError,
-    Split,
-    data_folder,
-    flip_half,
-    load_data,
-    prepare,
-    read_drawing,
-    read_picture,
-)
+from nin_helpers.datasets import DataError, ImageData, LabelledImages, NoNetworkError, data_folder, load_data
+from nin_helpers.preprocessing import preprocess, random_flip, read_drawing, read_picture
 
 REAL_FILES, REAL_MIRRORS = datasets.FILES, datasets.MIRRORS  # before the fixtures replace them
 NAMES = tuple(REAL_FILES)
@@ -627,7 +617,7 @@ def test_a_data_set_prints_its_title_and_counts(digits):
 
 
 def test_a_split_is_indexed_as_its_tensors_are():
-    split = Split(torch.arange(12, dtype=torch.uint8).view(3, 1, 2, 2), torch.tensor([5, 6, 7]))
+    split = LabelledImages(torch.arange(12, dtype=torch.uint8).view(3, 1, 2, 2), torch.tensor([5, 6, 7]))
     part = split[torch.tensor([2, 0])]
     assert len(split) == 3 and len(split[:2]) == 2
     assert part.labels.tolist() == [7, 5] and part.images[0].flatten().tolist() == [8, 9, 10, 11]
@@ -652,14 +642,14 @@ def test_prepare_is_resize_after_normalise(digits, size, mean, std):
     expected = F.interpolate(
         (images.float() / 255 - mean) / std, size=(size, size), mode="bilinear", align_corners=False
     )
-    x = prepare(images, size, mean, std)
+    x = preprocess(images, size, mean, std)
     assert x.dtype == torch.float32 and x.shape == (6, 1, size, size)
     torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_prepare_leaves_the_images_alone(digits):
     images = digits.test.images[:2].clone()
-    prepare(images, 8, 0.5, 0.5)
+    preprocess(images, 8, 0.5, 0.5)
     assert torch.equal(images, digits.test.images[:2])
 
 
@@ -675,7 +665,7 @@ def test_prepare_leaves_the_images_alone(digits):
 )
 def test_prepare_says_what_it_got_and_what_it_takes(images):
     with pytest.raises(ValueError) as caught:
-        prepare(images, 8, 0, 1)
+        preprocess(images, 8, 0, 1)
     assert str(images.dtype) in str(caught.value) and str(tuple(images.shape)) in str(caught.value)
     assert "must be torch.uint8" in str(caught.value)
 
@@ -728,7 +718,7 @@ def test_the_classes_are_torchvisions(fashion_mnist):
 
 def test_half_of_the_images_are_mirrored_and_none_is_otherwise_changed(digits):
     images = digits.train.images[:500]
-    flipped = flip_half(images)
+    flipped = random_flip(images)
     mirrored = [torch.equal(after, before.flip(2)) for after, before in zip(flipped, images)]
     same = [torch.equal(after, before) for after, before in zip(flipped, images)]
     assert all(one or other for one, other in zip(mirrored, same))

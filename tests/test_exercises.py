@@ -130,7 +130,7 @@ def test_a_recipe_is_trained_against_ours(monkeypatch, capsys):
     assert check("1.recipe", good) and not check("1.recipe", bad)
     assert not check("1.recipe", make_config("full")) and not check("1.recipe", {"lr": 2e-3})
     out = capsys.readouterr().out
-    assert "reaches 0.10" in out and "'alive' as it was" in out and "make_config" in out
+    assert "reaches 0.10" in out and "'adamw_alive' as it was" in out and "make_config" in out
 
 
 def test_a_short_run_trains_the_recipe_that_it_is_given(monkeypatch, digits):

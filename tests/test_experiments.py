@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nin_helpers import experiments
-from nin_helpers.datasets import DataError, prepare
+from nin_helpers.datasets import DataError
 from nin_helpers.diagnostics import map_states, shift_accuracy
 from nin_helpers.experiments import (
     EXPERIMENTS,
@@ -25,10 +25,11 @@ from nin_helpers.experiments import (
     run_experiment,
     run_first_steps,
     run_resources,
-    searched_config,
     summarise,
 )
+from nin_helpers.experiments.runner import searched_config
 from nin_helpers.nin import NiN, nin_family
+from nin_helpers.preprocessing import preprocess
 from nin_helpers.training import PROFILES, evaluate, make_config
 
 RUN_KEYS = {
@@ -38,7 +39,7 @@ CASES = [
     {"case": "a"},  # "alive", where no recipe is named
     {"case": "b", "recipe": "sgd_xavier", "model": {"batch_norm": True}},
 ]
-TINY = {"size": 67, "batch_size": 4, "num_steps": 2, "num_points": 1, "test_limit": 8, "validation_limit": 4}
+TINY = {"size": 67, "batch_size": 4, "num_steps": 2, "num_evaluations": 1, "test_limit": 8, "validation_limit": 4}
 real_load_data, real_train = experiments.load_data, experiments.train
 
 
@@ -88,8 +89,8 @@ def test_a_case_may_have_other_settings_and_be_judged_by_held_out_images(runs, m
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = make_config("reduced", num_steps=3, precision="fp32", device="cpu", validation_limit=None)
-    history = real_train(NiN(init="alive", input_size=67), digits, config, on_point=lambda _: None)
-    assert run["validation_accuracy"] == history["points"][-1]["validation_accuracy"]
+    history = real_train(NiN(init="alive", input_size=67), digits, config, on_evaluation=lambda _: None)
+    assert run["validation_accuracy"] == history["evaluations"][-1]["validation_accuracy"]
     assert run["validation_images"] == len(digits.validation)
     assert summarise(result)["a"]["median_accuracy"] == run["validation_accuracy"]
 
@@ -101,8 +102,10 @@ def test_a_run_is_that_of_train_with_the_same_seed(runs, tmp_path, digits):
     torch.set_num_threads(1)
     torch.manual_seed(1)
     config = make_config("reduced", "sgd_xavier", seed=1, precision="fp32", device="cpu")
-    history = real_train(NiN(init="xavier", batch_norm=True, input_size=67), digits, config, on_point=lambda _: None)
-    assert run["train_loss"] == history["points"][-1]["train_loss"]
+    history = real_train(
+        NiN(init="xavier", batch_norm=True, input_size=67), digits, config, on_evaluation=lambda _: None
+    )
+    assert run["train_loss"] == history["evaluations"][-1]["train_loss"]
     assert run["test_accuracy"] == history["test_accuracy"]
 
 
@@ -277,7 +280,7 @@ def test_each_experiment_can_be_built(monkeypatch, name):
 
 @pytest.mark.parametrize("case", EXPERIMENTS["family"], ids=lambda case: case["case"])
 def test_a_case_with_a_family_is_that_member_with_the_start_of_the_recipe(case):
-    config = make_config("reduced", "alive")
+    config = make_config("reduced", "adamw_alive")
     torch.manual_seed(0)
     ours = experiments.build(case, config).state_dict()
     torch.manual_seed(0)
@@ -286,7 +289,7 @@ def test_a_case_with_a_family_is_that_member_with_the_start_of_the_recipe(case):
 
 
 def test_the_options_of_a_case_come_before_those_of_its_configuration():
-    model = experiments.build({"model": {"num_pointwise": 0, "input_size": 131}}, make_config("reduced", "alive"))
+    model = experiments.build({"model": {"num_pointwise": 0, "input_size": 131}}, make_config("reduced", "adamw_alive"))
     assert model.input_size == 131 and not any(isinstance(layer, nn.Conv2d) for layer in model.block1[1:])
 
 
@@ -301,7 +304,7 @@ def test_momentum_is_sgd_with_nine_tenths_of_it():
     config = searched_config("reduced", settings(optimizer="momentum"), seed=7)
     assert (config.optimizer, config.momentum, config.seed) == ("sgd", 0.9, 7)
     assert (config.lr, config.init, config.schedule, config.recipe) == (0.01, "kaiming", "constant", "search")
-    alive = make_config("reduced", "alive")
+    alive = make_config("reduced", "adamw_alive")
     assert (config.size, config.mean, config.std) == (alive.size, alive.mean, alive.std)
 
 
@@ -358,7 +361,7 @@ def few(monkeypatch, digits):
 
 
 def reduced_network(**options):
-    config = make_config("reduced", "alive", size=67, precision="fp32", device="cpu")
+    config = make_config("reduced", "adamw_alive", size=67, precision="fp32", device="cpu")
     return NiN(init="alive", input_size=67, **options).eval(), config
 
 
@@ -372,8 +375,8 @@ def test_shifts_are_measured_on_the_prepared_test_images_with_black_coming_in(mo
     monkeypatch.setattr(experiments, "shift_accuracy", spying)
     model, config = reduced_network()
     found = experiments._measure_shifts(model, config, "fp32")
-    x = prepare(few.test.images, 67, config.mean, config.std)
-    black = prepare(torch.zeros_like(few.test.images[:1]), 67, config.mean, config.std)
+    x = preprocess(few.test.images, 67, config.mean, config.std)
+    black = preprocess(torch.zeros_like(few.test.images[:1]), 67, config.mean, config.std)
     expected = shift_accuracy(model, x, few.test.labels, experiments.SHIFTS, black[0, 0, 0, 0].item())
     assert found["shifts"] == {str(shift): share for shift, share in expected.items()}
     assert fills[0] == pytest.approx(black[0, 0, 0, 0].item())
@@ -398,7 +401,7 @@ def test_maps_are_those_behind_the_last_convolution_stage(few):
     names = [f"{block}.{layer}" for block in ("block3", "reduction1", "block4") for layer in (1, 3, 5)]
     assert [state["name"] for state in maps] == names
     assert [state["channels"] for state in maps] == [384] * 3 + [8] * 3 + [10] * 3
-    states = map_states(model, prepare(few.test.images, 67, config.mean, config.std))
+    states = map_states(model, preprocess(few.test.images, 67, config.mean, config.std))
     assert [(state["live"], state["open"], state["rank"]) for state in maps] == [
         (state.live, state.open, state.rank) for state in states if not state.name.startswith(("block1", "block2"))
     ]
@@ -647,8 +650,8 @@ def test_first_steps_tell_the_states_of_one_training(digits, monkeypatch):
     assert all(len(state["spread"]) == 12 and 0 < state["live"] <= 1 and state["gradient"] > 0 for state in states)
     config = make_config("reduced", "sgd_default", init="alive")
     torch.manual_seed(0)
-    x = prepare(digits.validation.images[:64], config.size, 0.286, 0.353)
-    logits = NiN(**config.network()).eval()(x)
+    x = preprocess(digits.validation.images[:64], config.size, 0.286, 0.353)
+    logits = NiN(**config.model_options()).eval()(x)
     loss = nn.functional.cross_entropy(logits, digits.validation.labels[:64]).item()
     assert states[0]["loss"] == pytest.approx(loss, rel=1e-4)
     assert states[0]["spread"]["block4.5"] == pytest.approx(logits.std(dim=0).square().mean().sqrt().item(), rel=2)

@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from nin_helpers.hardware import autocast, environment, is_out_of_memory, pick_device, pick_precision
+from nin_helpers.hardware import autocast, is_out_of_memory, pick_device, pick_precision
+from nin_helpers.provenance import environment
 
 
 def test_a_device_that_is_there_is_taken():

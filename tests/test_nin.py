@@ -8,21 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nin_helpers.nin import (
+from nin_helpers.architecture import (
     BLOCKS,
     FAMILY,
     HEADS,
     INITS,
-    NiN,
     feature_sizes,
     head_parameters,
-    initialise,
     last_feature_size,
-    nin_block,
-    nin_family,
-    perceptron_at,
     smallest_input_size,
 )
+from nin_helpers.nin import NiN, initialise, nin_block, nin_family, perceptron_at
 from nin_helpers.resources import count_macs
 from nin_helpers.shapes import conv_output_size
 

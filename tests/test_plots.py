@@ -55,7 +55,7 @@ def test_two_histories_are_told_apart_by_more_than_colour():
 
 
 def test_a_history_without_points_is_an_empty_plot():
-    assert plots.plot_history({"": {"points": []}}, "title").axes[0].lines[0].get_ydata().size == 0
+    assert plots.plot_history({"": {"evaluations": []}}, "title").axes[0].lines[0].get_ydata().size == 0
 
 
 def test_confusion_shows_each_count_and_colours_by_the_share_of_its_row():

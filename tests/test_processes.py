@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from nin_helpers.training import Team, make_config
+from nin_helpers.training import ProcessGroup, make_config
 
 # One epoch in uneven shares (13 and 12 of 25); no dropout, whose masks differ from process to process.
 SCRIPT = """
@@ -19,8 +19,8 @@ torch.set_num_threads(1)
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN
-from nin_helpers.training import leave_team, make_config, train
-config = make_config("smoke", batch_size=25, num_epochs=1, num_points=3, test_limit=100, validation_limit=50,
+from nin_helpers.training import end_process_group, make_config, train
+config = make_config("smoke", batch_size=25, num_epochs=1, num_evaluations=3, test_limit=100, validation_limit=50,
                      optimizer="sgd", lr=0.001, schedule="constant", device="cpu", precision="fp32")
 torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process's weights are everybody's
 model = NiN(init="alive", input_size=67, dropout=0.0)
@@ -43,7 +43,7 @@ history = train(model, load_data("digits"), config, lambda history: None) | {"an
 name = f"{sys.argv[1]}-{os.environ.get('RANK', 0)}"
 torch.save([first, model.state_dict()], f"{name}.pt")
 before = gloo_threads()
-leave_team()
+end_process_group()
 json.dump(history | {"threads": [before, gloo_threads()]}, open(f"{name}.json", "w"))
 """
 LAUNCH = [
@@ -102,7 +102,7 @@ def test_the_history_speaks_of_all_processes(both):
     assert len(two) == 2 and len(alone["points"]) == 3
     assert [history["processes"] for history in (alone, *two)] == [1, 2, 2]
     for history in two:
-        for mine, theirs in zip(history["points"], alone["points"]):
+        for mine, theirs in zip(history["evaluations"], alone["points"]):
             assert mine["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-3)
             assert mine["train_accuracy"] == pytest.approx(theirs["train_accuracy"], abs=0.01)
             assert mine["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=0.021)
@@ -132,17 +132,17 @@ torch.set_num_threads(1)
 from dataclasses import replace
 from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN
-from nin_helpers.training import evaluate, leave_team, make_config, train
+from nin_helpers.training import end_process_group, evaluate, make_config, train
 digits = load_data("digits")
 data = replace(digits, train=digits.train[:64])
-config = make_config("smoke", "modern", batch_size=16, num_epochs=3, num_points=12, test_limit=99, validation_limit=9,
+config = make_config("smoke", "modern", batch_size=16, num_epochs=3, num_evaluations=12, test_limit=99, validation_limit=9,
                      device="cpu", precision="fp32")
 torch.manual_seed(0)
-model = NiN(**config.network())
+model = NiN(**config.model_options())
 
 
 def stop(history):
-    if sys.argv[3:] and history["points"][-1]["step"] == 6:
+    if sys.argv[3:] and history["evaluations"][-1]["step"] == 6:
         raise KeyboardInterrupt
 
 
@@ -150,7 +150,7 @@ history = train(model, data, config, stop, checkpoints=sys.argv[1])
 name = f"{sys.argv[2]}-{os.environ['RANK']}"
 torch.save(model.state_dict(), f"{name}.pt")
 json.dump(history | {"evaluated": evaluate(model, data, config)}, open(f"{name}.json", "w"))
-leave_team()
+end_process_group()
 """
 
 
@@ -170,12 +170,12 @@ def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
 
 
 def test_checkpoints_by_the_clock_are_agreed_upon():
-    team = Team(make_config("smoke", device="cpu"))
-    assert team.agree(7, due=True) and not team.agree(100, due=False)
-    team.size, asked = 2, []
-    team.sum = lambda tensor: asked.append(tensor.item()) or tensor + 1  # the other one says yes
-    assert not team.agree(7, due=True) and not asked
-    assert team.agree(100, due=False) and asked == [0.0]
+    group = ProcessGroup(make_config("smoke", device="cpu"))
+    assert group.any(7, due=True) and not group.any(100, due=False)
+    group.size, asked = 2, []
+    group.sum = lambda tensor: asked.append(tensor.item()) or tensor + 1  # the other one says yes
+    assert not group.any(7, due=True) and not asked
+    assert group.any(100, due=False) and asked == [0.0]
 
 
 @pytest.mark.parametrize(
@@ -193,24 +193,24 @@ def test_the_command_line_runs_under_accelerate_and_writes_once(tmp_path, option
 
 
 def test_alone_a_team_is_this_process():
-    team, index = Team(make_config("smoke", device="cpu")), torch.arange(5)
-    assert (team.rank, team.size, team.sum(3)) == (0, 1, 3)
-    part, weight = team.share(index)
+    group, index = ProcessGroup(make_config("smoke", device="cpu")), torch.arange(5)
+    assert (group.rank, group.size, group.sum(3)) == (0, 1, 3)
+    part, weight = group.shard(index)
     assert torch.equal(part, index) and weight == 1
 
 
 @pytest.mark.parametrize("count", [2, 5, 8])
 def test_shares_are_disjoint_complete_and_weighted_by_their_size(count):
-    teams = [Team(make_config("smoke", device="cpu")) for _ in range(2)]
-    for rank, team in enumerate(teams):
-        team.rank, team.size = rank, 2
-    parts, weights = zip(*(team.share(torch.arange(count)) for team in teams))
+    teams = [ProcessGroup(make_config("smoke", device="cpu")) for _ in range(2)]
+    for rank, group in enumerate(teams):
+        group.rank, group.size = rank, 2
+    parts, weights = zip(*(group.shard(torch.arange(count)) for group in teams))
     assert sorted(torch.cat(parts).tolist()) == list(range(count))
     assert [weight * count / 2 for weight in weights] == [len(part) for part in parts]
 
 
 def test_a_batch_smaller_than_the_team_is_refused():
-    team = Team(make_config("smoke", device="cpu"))
-    team.size = 4
+    group = ProcessGroup(make_config("smoke", device="cpu"))
+    group.size = 4
     with pytest.raises(ValueError, match=r"a batch of 3 is too small for 4 processes; use a larger batch_size"):
-        team.share(torch.arange(3))
+        group.shard(torch.arange(3))

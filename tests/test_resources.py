@@ -9,9 +9,9 @@ from torch import nn
 from nin_helpers.nin import NiN
 from nin_helpers.resources import (
     allocated_memory,
-    cost_table,
     count_macs,
     count_parameters,
+    layer_costs,
     measured_memory,
     prediction_memory,
     training_memory,
@@ -149,7 +149,7 @@ def test_a_cpu_elsewhere_than_under_linux_is_refused(monkeypatch, platform):
 
 
 def test_the_cost_table_is_the_chapters():
-    rows = {row.name: row for row in cost_table(NiN(), (1, 1, 224, 224))}
+    rows = {row.name: row for row in layer_costs(NiN(), (1, 1, 224, 224))}
     assert sum(row.parameters for row in rows.values()) == 1_992_166
     assert sum(row.macs for row in rows.values()) == count_macs(NiN(), (1, 1, 224, 224)) == 762_297_352
     assert rows["block2.0"].macs == 26 * 26 * 256 * 96 * 5 * 5
@@ -158,5 +158,5 @@ def test_the_cost_table_is_the_chapters():
 
 
 def test_the_cost_of_a_linear_layer_and_of_a_batch():
-    (row,) = cost_table(nn.Linear(7, 5), (3, 7))
+    (row,) = layer_costs(nn.Linear(7, 5), (3, 7))
     assert (row.parameters, row.macs, row.bytes) == (40, 3 * 35, 4 * 15)

@@ -13,10 +13,12 @@ import pytest
 from nin_helpers import __main__ as command_line
 from nin_helpers import experiments, search
 from nin_helpers.datasets import DataError
-from nin_helpers.search import CHOICES, FIRST_SEED, LEARNING_RATES, run_search
+from nin_helpers.experiments import run_search
+from nin_helpers.experiments.search import FIRST_SEED, LEARNING_RATES
 from nin_helpers.training import PROFILES
+from nin_helpers.training.config import CHOICES
 
-TINY = {"size": 67, "batch_size": 128, "num_steps": 2, "num_points": 6, "test_limit": 8, "validation_limit": 4}
+TINY = {"size": 67, "batch_size": 128, "num_steps": 2, "num_evaluations": 6, "test_limit": 8, "validation_limit": 4}
 real_load_data, real_train = search.load_data, search.train
 
 
@@ -40,7 +42,7 @@ def trained(monkeypatch, data):
     pytest.importorskip("optuna")
     calls = []
 
-    def quick_train(model, data, config, on_point):
+    def quick_train(model, data, config, on_evaluation):
         calls.append((data, config))
         point = {"validation_accuracy": 1 - abs(math.log10(config.lr) + 2) / 4, "train_loss": 0.5}
         return {"points": [point], "dead_classes": 0, "training_seconds": 0.1}
@@ -74,7 +76,13 @@ def test_a_trial_is_trained_as_its_settings_say_and_within_what_may_be_chosen(tr
         assert LEARNING_RATES[0] <= settings["lr"] <= LEARNING_RATES[1]
         assert all(settings[name] in values for name, values in CHOICES.items())
         assert config == experiments.searched_config(
-            "reduced", settings, seed=run["seed"], num_points=1, validation_limit=None, device="cpu", precision="bf16"
+            "reduced",
+            settings,
+            seed=run["seed"],
+            num_evaluations=1,
+            validation_limit=None,
+            device="cpu",
+            precision="bf16",
         )
 
 
@@ -96,8 +104,8 @@ def test_a_real_trial_is_judged_on_all_held_out_images(monkeypatch, data, tmp_pa
     monkeypatch.setattr(search, "train", spying_train)
     (run,) = run_search(trials=1, out=tmp_path)["runs"]
     (history,) = histories
-    assert run["validation_accuracy"] == history["points"][-1]["validation_accuracy"]
-    assert run["train_loss"] == history["points"][-1]["train_loss"]
+    assert run["validation_accuracy"] == history["evaluations"][-1]["validation_accuracy"]
+    assert run["train_loss"] == history["evaluations"][-1]["train_loss"]
     # the held-out images twice over: in the history's last point, and where train looks for test images
     assert history["test_accuracy"] == run["validation_accuracy"] and run["validation_accuracy"] * 8 % 1 == 0
 
@@ -138,10 +146,10 @@ def test_after_the_random_start_trials_come_closer_to_the_best(trained, tmp_path
 def test_trials_before_an_end_are_kept_and_the_rest_is_made_up_for(trained, monkeypatch, tmp_path, error):
     working = search.train
 
-    def failing_train(model, data, config, on_point):
+    def failing_train(model, data, config, on_evaluation):
         if config.seed == FIRST_SEED + 2:
             raise error
-        return working(model, data, config, on_point)
+        return working(model, data, config, on_evaluation)
 
     monkeypatch.setattr(search, "train", failing_train)
     with pytest.raises(type(error)):

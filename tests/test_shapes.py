@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from nin_helpers.layer_table import layer_table
 from nin_helpers.nin import NiN
-from nin_helpers.shapes import conv_output_size, judge_size, ladder, layer_table
+from nin_helpers.shapes import conv_output_size, judge_size, ladder
 
 # The chapter's table of NiN: per stage the output (C, H, W) and the parameters of its convolutions
 NIN_STAGES = [
@@ -278,14 +279,14 @@ def test_a_hook_that_keeps_activations_does_no_harm():
     """deepcopy refuses tensors that carry a gradient, and a hook's own object often holds some."""
     model, kept = nn.Sequential(nn.Linear(3, 3)), {}
 
-    class Keeper:
+    class Checkpointer:
         def __init__(self):
             self.output = None
 
         def keep(self, module, arguments, output):
             self.output = kept["output"] = output
 
-    model[0].register_forward_hook(Keeper().keep)
+    model[0].register_forward_hook(Checkpointer().keep)
     model(torch.ones(1, 3))
     output = kept["output"]
     assert layer_table(model, (1, 3)).total_parameters == 12

@@ -7,17 +7,8 @@ from torch import nn
 from nin_helpers import speed
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
-from nin_helpers.speed import (
-    LayerCost,
-    best_textbook,
-    compare,
-    compiling,
-    kind_of,
-    layer_costs,
-    profile_step,
-    ratio,
-    report,
-)
+from nin_helpers.roofline import LayerTiming, kind_of, profile_step, time_layers
+from nin_helpers.throughput import best_textbook, compare, compiling, ratio, report
 
 CPU = torch.device("cpu")
 
@@ -35,7 +26,7 @@ def test_the_rates_of_this_machine_are_rates(precision):
 
 def test_layers_do_together_the_arithmetic_of_a_training_step():
     model = NiN(init="alive", input_size=67)
-    costs = layer_costs(model, torch.rand(2, 1, 67, 67), seconds=0.001)
+    costs = time_layers(model, torch.rand(2, 1, 67, 67), seconds=0.001)
     assert sum(cost.flops for cost in costs) == count_training_flops(model, (2, 1, 67, 67))
     assert [cost.name for cost in costs] == [
         name for name, layer in model.named_modules() if not list(layer.children()) and name != "flatten"
@@ -46,7 +37,7 @@ def test_layers_do_together_the_arithmetic_of_a_training_step():
 
 def test_a_layer_reads_and_writes_each_tensor_once_an_operation():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
-    convolution, relu = layer_costs(model, torch.rand(5, 1, 8, 8), seconds=0.001)
+    convolution, relu = time_layers(model, torch.rand(5, 1, 8, 8), seconds=0.001)
     x, y, w, b = 4 * 5 * 64, 4 * 5 * 2 * 36, 4 * 18, 4 * 2
     assert relu.bytes == 2 * y + 3 * y  # forward: x, y; backward: y and its gradient, the gradient of x
     forward, backward = x + w + b + y, y + x + w + w + b  # backward: no gradient for the picture
@@ -55,7 +46,7 @@ def test_a_layer_reads_and_writes_each_tensor_once_an_operation():
 
 
 def test_the_limits_are_arithmetic_and_memory():
-    assert LayerCost("block1.0", "Conv2d", flops=600, bytes=40, seconds=9.0).limits(100, 10) == (6, 4)
+    assert LayerTiming("block1.0", "Conv2d", flops=600, bytes=40, seconds=9.0).limits(100, 10) == (6, 4)
 
 
 def test_a_profile_has_the_operations_of_one_call_in_order():

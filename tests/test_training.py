@@ -18,8 +18,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nin_helpers.datasets import ImageData, Split, prepare
-from nin_helpers.nin import INITS, NiN, last_feature_size
+from nin_helpers.architecture import INITS, last_feature_size
+from nin_helpers.datasets import ImageData, LabelledImages
+from nin_helpers.files import check_writable, write_json
+from nin_helpers.nin import NiN
+from nin_helpers.preprocessing import preprocess
 from nin_helpers.training import (
     PROFILES,
     RECIPES,
@@ -27,7 +30,6 @@ from nin_helpers.training import (
     StuckWarning,
     TrainConfig,
     accuracy,
-    check_writable,
     compiled,
     dead_classes,
     default_profile,
@@ -40,7 +42,6 @@ from nin_helpers.training import (
     shuffled_batches,
     train,
     train_step,
-    write_json,
 )
 
 HISTORY_KEYS = {
@@ -53,7 +54,7 @@ POINT_KEYS = {"step", "train_loss", "train_accuracy", "validation_accuracy", "im
 
 def tiny_config(**changes):
     """A run of a fraction of a second: the digits at their own 8 × 8, 60 steps, FP32 on the CPU."""
-    values = {"size": 8, "batch_size": 64, "num_steps": 60, "num_points": 6, "optimizer": "adam", "lr": 0.01}
+    values = {"size": 8, "batch_size": 64, "num_steps": 60, "num_evaluations": 6, "optimizer": "adam", "lr": 0.01}
     return TrainConfig(**{**values, "mean": 0.3, "std": 0.4, "precision": "fp32", "device": "cpu", **changes})
 
 
@@ -71,7 +72,7 @@ def dead_model():
 
 
 def quiet(history):
-    """An on_point that shows nothing, so that no progress bar is drawn either."""
+    """An on_evaluation that shows nothing, so that no progress bar is drawn either."""
 
 
 def state_of(model):
@@ -90,7 +91,7 @@ def equal_states(one, other):
     [
         *(
             (name, bad)
-            for name in ("batch_size", "size", "num_epochs", "num_points")
+            for name in ("batch_size", "size", "num_epochs", "num_evaluations")
             for bad in (0, -1, 2.0, None, True)
         ),
         *((name, bad) for name in ("num_steps", "validation_limit", "test_limit") for bad in (0, -1, 2.5, "3")),
@@ -156,7 +157,7 @@ def test_the_historical_recipes_are_those_of_the_chapter(recipe, init, optimizer
 
 def test_adam_normalises_pixels_to_minus_1_to_1():
     config = make_config("full", "adam")
-    x = prepare(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1), 1, config.mean, config.std)
+    x = preprocess(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1), 1, config.mean, config.std)
     assert x.flatten().tolist() == pytest.approx([-1, 1])
 
 
@@ -233,14 +234,14 @@ def test_dead_classes_are_0_for_every_image():
 def test_predict_is_one_forward_pass_without_dropout(digits):
     model = nn.Sequential(tiny_model(), nn.Dropout(0.9)).train()
     config, images = tiny_config(), digits.test.images[:25]
-    x = prepare(images, 8, config.mean, config.std)
+    x = preprocess(images, 8, config.mean, config.std)
     logits = predict(model, images, config, batch_size=10)
     torch.testing.assert_close(logits, model[0](x))
 
 
 def test_evaluate_is_the_accuracy_over_the_test_images(digits):
     config, model = tiny_config(), tiny_model()
-    logits = model(prepare(digits.test.images, 8, config.mean, config.std))
+    logits = model(preprocess(digits.test.images, 8, config.mean, config.std))
     right = (logits.argmax(1) == digits.test.labels).double().mean().item()
     result = evaluate(model, digits, config)
     assert result["test_accuracy"] == pytest.approx(right) and result["test_images"] == len(digits.test)
@@ -249,7 +250,7 @@ def test_evaluate_is_the_accuracy_over_the_test_images(digits):
 
 def test_test_limit_takes_the_first_images(digits):
     config, model = tiny_config(test_limit=30), tiny_model()
-    logits = model(prepare(digits.test.images[:30], 8, config.mean, config.std))
+    logits = model(preprocess(digits.test.images[:30], 8, config.mean, config.std))
     result = evaluate(model, digits, config)
     assert result["test_images"] == 30
     assert result["test_accuracy"] == pytest.approx(
@@ -341,7 +342,7 @@ def test_training_learns_the_digits_and_warns_of_nothing(digits):
         warnings.simplefilter("error")
         history = train(model, digits, tiny_config(num_steps=200), quiet)
     assert history["test_accuracy"] > 0.9  # logistic regression on these digits reaches about 0.95
-    assert history["points"][-1]["train_loss"] < history["points"][0]["train_loss"]
+    assert history["evaluations"][-1]["train_loss"] < history["evaluations"][0]["train_loss"]
     assert history["stuck_since_step"] is None and history["interrupted"] is False
 
 
@@ -366,7 +367,7 @@ def test_the_points_have_their_keys_and_ranges(digits):
 def test_a_point_holds_the_mean_since_the_one_before(digits):
     """With a rate too small to change anything, the means over an epoch are those over the training images."""
     model, num_steps = tiny_model(), math.ceil(len(digits.train) / 64)
-    config = tiny_config(num_epochs=2, num_steps=None, num_points=2, lr=1e-12)
+    config = tiny_config(num_epochs=2, num_steps=None, num_evaluations=2, lr=1e-12)
     points = train(model, digits, config, quiet)["points"]
     logits = predict(model, digits.train.images, config)
     assert [point["step"] for point in points] == [num_steps, 2 * num_steps]
@@ -391,16 +392,16 @@ class RecordsModes(nn.Module):
 
 def test_steps_run_in_training_mode_and_points_are_measured_outside_it(digits):
     model = RecordsModes().eval()
-    train(model, digits, tiny_config(num_steps=4, num_points=2, validation_limit=50, test_limit=50), quiet)
+    train(model, digits, tiny_config(num_steps=4, num_evaluations=2, validation_limit=50, test_limit=50), quiet)
     steps, measured = [True, True], [False]
     assert model.modes == steps + measured + steps + measured + measured  # the last: the test images
 
 
-@pytest.mark.parametrize("num_steps, num_points", [(7, 3), (5, 20), (1, 1)])
-def test_the_last_step_always_has_a_point(digits, num_steps, num_points):
-    history = train(tiny_model(), digits, tiny_config(num_steps=num_steps, num_points=num_points), quiet)
-    assert history["points"][-1]["step"] == num_steps
-    assert len(history["points"]) == min(num_steps, num_points)
+@pytest.mark.parametrize("num_steps, num_evaluations", [(7, 3), (5, 20), (1, 1)])
+def test_the_last_step_always_has_a_point(digits, num_steps, num_evaluations):
+    history = train(tiny_model(), digits, tiny_config(num_steps=num_steps, num_evaluations=num_evaluations), quiet)
+    assert history["evaluations"][-1]["step"] == num_steps
+    assert len(history["evaluations"]) == min(num_steps, num_evaluations)
 
 
 def test_epochs_cover_the_data(digits):
@@ -411,7 +412,7 @@ def test_epochs_cover_the_data(digits):
 
 def test_on_point_gets_the_history_at_each_point(digits):
     counts = []
-    train(tiny_model(), digits, tiny_config(), lambda history: counts.append(len(history["points"])))
+    train(tiny_model(), digits, tiny_config(), lambda history: counts.append(len(history["evaluations"])))
     assert counts == [1, 2, 3, 4, 5, 6]
 
 
@@ -456,11 +457,11 @@ def test_train_never_sees_held_out_and_test_images(digits):
     """Labels of 10 would be refused by the loss of a model with ten classes; there they are never counted as right."""
     marked = replace(
         digits,
-        validation=Split(digits.validation.images, torch.full_like(digits.validation.labels, 10)),
-        test=Split(digits.test.images, torch.full_like(digits.test.labels, 10)),
+        validation=LabelledImages(digits.validation.images, torch.full_like(digits.validation.labels, 10)),
+        test=LabelledImages(digits.test.images, torch.full_like(digits.test.labels, 10)),
     )
     history = train(tiny_model(), marked, tiny_config(), quiet)
-    assert history["test_accuracy"] == 0 and history["points"][-1]["validation_accuracy"] == 0
+    assert history["test_accuracy"] == 0 and history["evaluations"][-1]["validation_accuracy"] == 0
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -492,7 +493,7 @@ def test_the_stop_button_keeps_what_was_learned(digits):
     model, config = tiny_model(), tiny_config(num_steps=600)
     before = state_of(model)
     history = train(model, digits, config, stop_after_the_first_point)
-    assert history["interrupted"] is True and [point["step"] for point in history["points"]] == [100]
+    assert history["interrupted"] is True and [point["step"] for point in history["evaluations"]] == [100]
     assert not equal_states(before, model.state_dict())
     assert history["test_accuracy"] == evaluate(model, digits, config)["test_accuracy"] > 0.5
     assert history.keys() == HISTORY_KEYS
@@ -515,7 +516,7 @@ class StopsIn(nn.Module):
 
 def test_the_stop_button_before_the_first_point_still_gives_a_tested_model(digits):
     history = train(StopsIn(3), digits, tiny_config(), quiet)
-    assert history["interrupted"] is True and history["points"] == []
+    assert history["interrupted"] is True and history["evaluations"] == []
     assert 0 <= history["test_accuracy"] <= 1
 
 
@@ -527,16 +528,16 @@ def stuck_warnings(model, digits, **changes):
 
 
 def test_a_dead_network_is_said_to_be_stuck_once(digits):
-    history, found = stuck_warnings(dead_model(), digits, num_steps=300, num_points=30)
+    history, found = stuck_warnings(dead_model(), digits, num_steps=300, num_evaluations=30)
     assert len(found) == 1 and "ln(10) = 2.3026" in str(found[0].message)
     assert found[0].filename == __file__  # it points at the reader's line
     assert history["stuck_since_step"] == 0 and history["dead_classes"] == 10
-    assert all(point["train_loss"] == pytest.approx(math.log(10), abs=1e-5) for point in history["points"])
+    assert all(point["train_loss"] == pytest.approx(math.log(10), abs=1e-5) for point in history["evaluations"])
 
 
 @pytest.mark.parametrize("num_steps, expected", [(40, 0), (50, 1)])
 def test_fifty_steps_at_the_plateau_are_stuck_and_forty_are_not(digits, num_steps, expected):
-    history, found = stuck_warnings(dead_model(), digits, num_steps=num_steps, num_points=num_steps // 10)
+    history, found = stuck_warnings(dead_model(), digits, num_steps=num_steps, num_evaluations=num_steps // 10)
     assert len(found) == expected and (history["stuck_since_step"] is not None) == bool(expected)
 
 
@@ -545,10 +546,12 @@ def test_a_network_that_dies_on_the_way_is_stuck_since_then(digits):
     nn.init.constant_(model[1].bias, 5.0)  # alive
 
     def die(history):
-        if len(history["points"]) == 4:
+        if len(history["evaluations"]) == 4:
             model.load_state_dict(dead_model().state_dict())
 
-    config = tiny_config(num_steps=200, num_points=20, optimizer="sgd")  # without the momentum that would revive it
+    config = tiny_config(
+        num_steps=200, num_evaluations=20, optimizer="sgd"
+    )  # without the momentum that would revive it
     with pytest.warns(StuckWarning, match="since step 40") as found:
         history = train(model, digits, config, die)
     assert len(found) == 1 and history["stuck_since_step"] == 40
@@ -561,7 +564,7 @@ def test_a_network_that_is_stuck_with_one_held_out_image_is_said_to_be(digits):
 
 def test_the_plateau_is_that_of_the_number_of_classes(digits):
     three = digits.train.labels < 3
-    part = Split(digits.train.images[three], digits.train.labels[three])
+    part = LabelledImages(digits.train.images[three], digits.train.labels[three])
     data = ImageData("digits", digits.title, ("0", "1", "2"), part, part, part)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.ReLU())
     nn.init.zeros_(model[1].weight)
@@ -576,7 +579,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_a_warning(digits):
     with pytest.warns(UserWarning, match=r"the loss is not finite at step 10: stopped; try a smaller lr") as found:
         history = train(model, digits, tiny_config(), quiet)
     assert len(found) == 1 and found[0].filename == __file__
-    assert [point["step"] for point in history["points"]] == [10]
+    assert [point["step"] for point in history["evaluations"]] == [10]
     assert 0 <= history["test_accuracy"] <= 1
 
 
@@ -678,7 +681,7 @@ def test_a_batch_in_parts_is_the_same_step(digits, parts):
     for number in (1, parts):
         model = tiny_model()
         logits, loss = train_step(
-            model, digits.train[:16], *make_optimizer(model, config, 10), config, "fp32", parts=number
+            model, digits.train[:16], *make_optimizer(model, config, 10), config, "fp32", accumulation_steps=number
         )
         states.append([logits, loss, *(parameter.grad for parameter in model.parameters())])
     for one, other in zip(*states):
@@ -694,7 +697,7 @@ def test_a_batch_too_large_goes_through_in_parts_and_the_reader_is_told_once(dig
     assert [str(warning.message).partition(":")[0] for warning in caught] == [
         f"memory ran out with {config.batch_size} images of 8 pixels"
     ] * 2  # into 2 parts, then 4
-    assert history["parts"] == 4 and "4 parts" in str(caught[-1].message)
+    assert history["accumulation_steps"] == 4 and "4 parts" in str(caught[-1].message)
     for one, other in zip(plain.parameters(), small.inner.parameters()):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -711,13 +714,13 @@ from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN
 from nin_helpers.training import make_config, train
 data, model = load_data("digits"), NiN(init="alive", input_size=67)
-config = make_config("smoke", batch_size=512, num_steps=2, num_points=1, precision="fp32", device="cpu", test_limit=50)
-train(model, data, make_config("smoke", batch_size=8, num_steps=1, num_points=1, precision="fp32", device="cpu",
+config = make_config("smoke", batch_size=512, num_steps=2, num_evaluations=1, precision="fp32", device="cpu", test_limit=50)
+train(model, data, make_config("smoke", batch_size=8, num_steps=1, num_evaluations=1, precision="fp32", device="cpu",
       test_limit=50), lambda history: None)  # everything is loaded
 used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read()).group(1)) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 150 * 2**20,) * 2)
 history = train(model, data, config, lambda history: None)
-print(json.dumps([history["parts"], history["points"]]))
+print(json.dumps([history["accumulation_steps"], history["evaluations"]]))
 """
 
 
@@ -777,12 +780,12 @@ def test_batches_in_parts_are_not_compiled(digits, monkeypatch):
     model, config = tiny_model(), tiny_config(compile=True)
     parts = *make_optimizer(model, config, 10), torch.amp.GradScaler(enabled=False), config, "fp32"
     assert Steps(model, *parts, {"parts": 2}).compiled is None
-    steps = Steps(model, *parts, {"parts": 1})
+    steps = Steps(model, *parts, {"accumulation_steps": 1})
     steps.take(digits.train[:8], config)
     assert steps.compiled is not None and not resets
     with pytest.warns(UserWarning, match="memory ran out with 16 images"):
         steps.take(digits.train[:16], config)
-    assert steps.compiled is None and steps.history["parts"] == 2 and len(resets) == 1
+    assert steps.compiled is None and steps.history["accumulation_steps"] == 2 and len(resets) == 1
 
 
 def test_each_shape_is_compiled_for_itself(monkeypatch):
@@ -813,7 +816,7 @@ def test_compiled_or_not_a_run_ends_the_same(digits):
 def test_fp16_scales_the_loss_and_learns(digits, tmp_path):
     model = tiny_model()
     history = train(model, digits, tiny_config(precision="fp16", num_steps=100), quiet, checkpoints=tmp_path)
-    assert history["precision"] == "fp16" and history["points"][-1]["train_loss"] < 2
+    assert history["precision"] == "fp16" and history["evaluations"][-1]["train_loss"] < 2
     state = torch.load(sorted(tmp_path.iterdir())[-1] / "state.pt", weights_only=True)
     assert state["scaler"]["scale"] > 1
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -835,7 +838,9 @@ class CountsReads(TorchDispatchMode):
 def test_no_step_waits_for_the_device(digits, optimizer):
     counts = []
     for num_steps in (10, 40):
-        config = tiny_config(num_steps=num_steps, num_points=1, optimizer=optimizer, flip=True, label_smoothing=0.1)
+        config = tiny_config(
+            num_steps=num_steps, num_evaluations=1, optimizer=optimizer, random_flip=True, label_smoothing=0.1
+        )
         with CountsReads() as reads:
             train(tiny_model(), digits, config, quiet)
         counts.append(reads.count)
@@ -845,7 +850,7 @@ def test_no_step_waits_for_the_device(digits, optimizer):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA tells when the host waits")
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_no_step_waits_for_the_gpu(digits, precision):
-    config = tiny_config(device="cuda", optimizer="adamw", flip=True)
+    config = tiny_config(device="cuda", optimizer="adamw", random_flip=True)
     model, data = tiny_model().cuda(), digits.to("cuda")
     optimizer, schedule = make_optimizer(model, config, 10)
     scaler = torch.amp.GradScaler("cuda", enabled=precision == "fp16")
@@ -865,7 +870,7 @@ def test_label_smoothing_is_that_of_pytorch(digits):
 
 def test_flips_reach_the_network(digits):
     model, split = RecordsInputs(), digits.train[:64]
-    config = tiny_config(flip=True, mean=0.0, std=1.0)
+    config = tiny_config(random_flip=True, mean=0.0, std=1.0)
     train_step(model, split, *make_optimizer(model, config, 10), config, "fp32")
     plain = split.images / 255
     mirrored = [torch.allclose(x, y.flip(2)) for x, y in zip(model.seen, plain)]
@@ -889,14 +894,14 @@ class RecordsInputs(nn.Module):
 def test_the_first_share_of_the_steps_is_small_and_the_answers_are_not(digits):
     model = RecordsInputs()
     model.inner = nn.Sequential(nn.AdaptiveAvgPool2d(8), model.inner)  # takes both sizes
-    train(model, digits, tiny_config(size=100, num_steps=8, small_share=0.5), quiet)
+    train(model, digits, tiny_config(size=100, num_steps=8, progressive_resizing=0.5), quiet)
     assert model.sizes == [68] * 4 + [100] * 4 and model.seen.shape[2] == 100
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, float("nan")])
 def test_a_share_of_small_steps_that_is_none_is_refused(share):
-    with pytest.raises(ValueError, match=rf"^small_share={share} must be"):
-        make_config(small_share=share)
+    with pytest.raises(ValueError, match=rf"^progressive_resizing={share} must be"):
+        make_config(progressive_resizing=share)
 
 
 @pytest.mark.parametrize("step, left", [(10, "about 45 s left."), (100, "done."), (0, "about 50 s left.")])
@@ -916,7 +921,7 @@ def test_long_waits_are_told_in_minutes():
 
 def test_a_mirrored_answer_is_the_same_for_an_image_and_its_mirror_image():
     model, images = NiN(init="kaiming", input_size=67), torch.randint(256, (4, 1, 28, 28), dtype=torch.uint8)
-    plain, mirror = make_config("smoke"), make_config("smoke", mirror=True)
+    plain, mirror = make_config("smoke"), make_config("smoke", flip_in_test=True)
     one, other = (predict(model, batch, plain) for batch in (images, images.flip(3)))
     assert not torch.allclose(one, other)
     for batch in (images, images.flip(3)):

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import nn
 
 from nin_helpers import widgets
+from nin_helpers.architecture import HEADS, INITS
 from nin_helpers.diagnostics import class_maps, moved
-from nin_helpers.nin import HEADS, INITS, NiN
+from nin_helpers.nin import NiN
 from nin_helpers.training import make_config
 
 CLASSES = [f"class {number}" for number in range(10)]
@@ -240,7 +241,7 @@ def recorded():
     """A result of `experiments.run_first_steps`, made up."""
     ends = {"xavier": 2.3026, "alive": 1.2, "default": None, "kaiming": 3.0}
     runs = [
-        {"init": init, "lr": lr, "seed": 0, "points": [state(0, 2.4), state(100, ends[init])]}
+        {"init": init, "lr": lr, "seed": 0, "evaluations": [state(0, 2.4), state(100, ends[init])]}
         for init in INITS
         for lr in (0.05, 0.1)
     ]
@@ -298,11 +299,11 @@ def numbers(instrument):
 
 @pytest.mark.parametrize("number, chosen", [(0, 0), (2, 7)])
 def test_the_mean_of_a_map_is_the_logit_of_the_model(looks, number, chosen):
-    from nin_helpers.datasets import prepare
+    from nin_helpers.preprocessing import preprocess
 
     model, images, instrument = looks
     set_values(instrument, number=number, chosen=CLASSES[chosen])
-    logits = model.eval()(prepare(images[number : number + 1], 99, 0.286, 0.353))[0]
+    logits = model.eval()(preprocess(images[number : number + 1], 99, 0.286, 0.353))[0]
     mean, logit, answer = numbers(instrument)
     assert mean == logit == pytest.approx(logits[chosen].item(), abs=0.006)
     assert answer == CLASSES[logits.argmax()]
@@ -351,14 +352,14 @@ def test_heads_have_the_parameters_of_the_real_ones(input_size, num_classes):
 
 
 def test_a_moved_picture_gets_each_networks_own_answer():
-    from nin_helpers.datasets import prepare
+    from nin_helpers.preprocessing import preprocess
 
     config = make_config("smoke")
     models = {head: NiN(head=head, init="kaiming", input_size=config.size) for head in ("gap", "fc")}
     images, labels = torch.randint(256, (2, 1, 28, 28), dtype=torch.uint8), torch.tensor([3, 4])
     instrument = widgets.shift_test(models, images, labels, CLASSES, config)
     set_values(instrument, number=1, right=-20, down=9)
-    x = moved(prepare(images[1:], config.size, config.mean, config.std), 9, -20, -config.mean / config.std)
+    x = moved(preprocess(images[1:], config.size, config.mean, config.std), 9, -20, -config.mean / config.std)
     for head, model in models.items():
         assert f"{head} says {CLASSES[model.eval()(x)[0].argmax()]}" in instrument.sentence
     assert instrument.sentence.startswith("class 4, moved -20 to the right, 9 down:")
@@ -370,7 +371,7 @@ def test_a_moved_picture_gets_each_networks_own_answer():
 def history(step, num_steps=100):
     point = {"step": step, "train_loss": 1.25, "train_accuracy": 0.5, "validation_accuracy": 0.625}
     config = {"batch_size": 32}
-    return {"num_steps": num_steps, "config": config, "points": [point | {"images_per_second": 64.0}]}
+    return {"num_steps": num_steps, "config": config, "evaluations": [point | {"images_per_second": 64.0}]}
 
 
 def test_the_monitor_tells_the_numbers_and_the_time_left(shown):

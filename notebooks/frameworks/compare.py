@@ -13,8 +13,8 @@ import torch
 from weights import Recorded
 from worker import STEPS
 
-from nin_helpers.hardware import environment
-from nin_helpers.training import write_json
+from nin_helpers.files import write_json
+from nin_helpers.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"pytorch": "PyTorch", "keras": "TensorFlow/Keras", "jax": "JAX", "paddle": "PaddlePaddle", "mxnet": "MXNet"}

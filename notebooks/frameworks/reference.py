@@ -12,7 +12,8 @@ from nin_pytorch import NiN, layer_outputs, make_step
 from safetensors.numpy import save_file
 from weights import RECORDED, batches
 
-from nin_helpers.datasets import load_data, prepare
+from nin_helpers.datasets import load_data
+from nin_helpers.preprocessing import preprocess
 
 STEPS, BATCH_SIZE, SIZE, LR, SEED = 100, 32, 99, 0.001, 0
 NORMALISATION = 0.286, 0.353  # mean and standard deviation of the training pixels, as in notebook 3
@@ -30,7 +31,7 @@ def main():
         arrays |= {f"layer/{size}/{name}": output for name, output in layers.items()}
     data = load_data()
     order = torch.randperm(len(data.train))[: STEPS * BATCH_SIZE]
-    images = prepare(data.train.images[order], SIZE, *NORMALISATION).numpy()
+    images = preprocess(data.train.images[order], SIZE, *NORMALISATION).numpy()
     labels, step = data.train.labels[order].numpy(), make_step(model, LR)
     losses = [step(x, y) for x, y in batches(images, labels, BATCH_SIZE)]
     arrays |= {"images": images, "labels": labels, "losses": np.array(losses)}

@@ -271,7 +271,7 @@ def test_the_training_is_stopped_by_its_button(instrument):
     stop.press("Enter")
     expect(instrument.result).to_contain_text("Stopped: the network keeps what it has learned.")
     expect(stop).to_be_disabled()
-    steps, points = instrument.notebook.ask("", '(history["num_steps"], [p["step"] for p in history["points"]])')
+    steps, points = instrument.notebook.ask("", '(history["num_steps"], [p["step"] for p in history["evaluations"]])')
     assert 0 < points[-1] < steps
     assert not [o for cell in instrument.notebook.cells() for o in cell["outputs"] if o["output_type"] == "error"]
 
@@ -283,7 +283,7 @@ def test_a_moved_picture_gets_the_answers_of_both_networks(instrument):
         instrument.set_slider("moved right", right)
         instrument.set_slider("moved down", down)
         code = f"""if True:
-            x = prepare(data.test.images[2:3], config.size, config.mean, config.std)
+            x = preprocess(data.test.images[2:3], config.size, config.mean, config.std)
             rows, columns = torch.arange(config.size)[:, None] - {down}, torch.arange(config.size) - {right}
             inside = (rows >= 0) & (rows < config.size) & (columns >= 0) & (columns < config.size)
             x = torch.where(inside, x.roll(({down}, {right}), (2, 3)), -config.mean / config.std)

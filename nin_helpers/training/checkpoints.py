@@ -8,13 +8,17 @@ checksums of both and what the run is. It is written beside its place and then r
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
+
+from nin_helpers.hardware import wait_for
 
 KEPT = 2  # the newest and the one before it
 FILES = ("weights.safetensors", "state.pt")
@@ -113,3 +117,54 @@ def _advice(path):
 
 def _sum(content):
     return hashlib.sha256(content).hexdigest()
+
+
+class Checkpointer:
+    """Writes the checkpoints of a run, and brings a new run to where the last one is; does nothing without a folder.
+
+    minutes: between two checkpoints, besides those at the end of each epoch. train_step, meter, group: of the run.
+    """
+
+    def __init__(self, folder, minutes, train_step, meter, group):
+        self.folder, self.seconds, self.group, self.meter = folder, 60 * minutes, group, meter
+        self.model, self.device = meter.model, train_step.device
+        self.kept = {key: getattr(train_step, key) for key in ("optimizer", "schedule", "scaler")} | {"meter": meter}
+        history = meter.history
+        self.run = {key: history[key] for key in ("data", "train_images", "config", "precision", "num_steps")}
+        self.epoch = math.ceil(history["train_images"] / history["config"]["batch_size"])  # in steps
+        self.written = time.monotonic()
+
+    def resume(self):
+        """Go to where the newest checkpoint is and return its step; 0 without one."""
+        found = find_checkpoints(self.folder) if self.folder else []
+        if not found:
+            return 0
+        step, state = load_checkpoint(found[-1], self.model, self.run)
+        for name, part in self.kept.items():
+            part.load_state_dict(state[name])
+        if self.group.rank < len(state["random"]):  # cloned: PyTorch reads from the beginning of a tensor's storage
+            torch.set_rng_state(state["random"][self.group.rank].clone())
+            if self.device.type == "cuda" and "cuda_random" in state:  # not if a CPU wrote it
+                torch.cuda.set_rng_state(state["cuda_random"][self.group.rank].clone(), self.device)
+        return step
+
+    def maybe_save(self, step, stopped=False):
+        """Write one if an epoch or the run ends with `step`, if the minutes are over, or a run of one process is stopped."""
+        ends = step % self.epoch == 0 or step == self.run["num_steps"] or (stopped and self.group.size == 1)
+        if self.folder and (ends or self.group.any(step, time.monotonic() - self.written > self.seconds)):
+            self.save(step)
+
+    def save(self, step):
+        """Write the checkpoint of `step`: the first process does.
+
+        All take part, since each has random numbers of its own.
+        """
+        wait_for(self.device)  # the steps are still training …
+        self.written = time.monotonic()
+        state = {name: part.state_dict() for name, part in self.kept.items()}
+        state["random"] = self.group.gather(torch.get_rng_state())
+        if self.device.type == "cuda":
+            state["cuda_random"] = self.group.gather(torch.cuda.get_rng_state(self.device))
+        if self.group.rank == 0:
+            save_checkpoint(self.folder, step, self.model, state, self.run)
+        self.meter.start += time.monotonic() - self.written  # … and this is none

@@ -8,9 +8,10 @@ import torch
 from tqdm import tqdm
 
 from nin_helpers import experiments
+from nin_helpers.checks import check_whole_number
 from nin_helpers.datasets import load_data
-from nin_helpers.shapes import check_whole_number
-from nin_helpers.training import train, write_json
+from nin_helpers.files import write_json
+from nin_helpers.training.loop import train
 
 # What a trial may choose, see `experiments.searched_config`.
 LEARNING_RATES = (1e-4, 1.0)  # between these, on a log scale
@@ -38,7 +39,7 @@ def run_search(profile="reduced", trials=60, *, jobs=1, root=None, out=Path("res
     load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     study = make_study(result["runs"])
     pool = experiments.make_pool(jobs, root)
-    judged = {"num_points": 1, "validation_limit": None, "device": device, "precision": precision}
+    judged = {"num_evaluations": 1, "validation_limit": None, "device": device, "precision": precision}
     done = {run["seed"] for run in result["runs"]}
     seeds = [seed for seed in range(FIRST_SEED, FIRST_SEED + trials) if seed not in done]
     waiting = {}
@@ -93,11 +94,11 @@ def _run(config):
     data = replace(experiments.DATA, test=experiments.DATA.validation)  # what is called test below is held-out
     torch.manual_seed(config.seed)
     model = experiments.build({}, config)
-    history = train(model, data, config, on_point=lambda history: None)
+    history = train(model, data, config, on_evaluation=lambda history: None)
     return {
         "seed": config.seed,
-        "validation_accuracy": history["points"][-1]["validation_accuracy"],
-        "train_loss": history["points"][-1]["train_loss"],
+        "validation_accuracy": history["evaluations"][-1]["validation_accuracy"],
+        "train_loss": history["evaluations"][-1]["train_loss"],
         "dead_classes": history["dead_classes"],
         "training_seconds": history["training_seconds"],
     }
