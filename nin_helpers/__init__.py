@@ -1,0 +1,28 @@
+"""What the chapter "Network in Network" imports: the network, its arithmetic, data and training, what was measured.
+
+| where | what |
+|---|---|
+| `nin`, `classics`, `architecture` | the block and the network; LeNet, AlexNet and VGG-11; NiN in numbers |
+| `shapes`, `layer_table`, `resources` | convolution arithmetic; the table of any model; what a model costs |
+| `datasets`, `preprocessing` | Fashion-MNIST and its stand-in; from pictures to what a network takes |
+| `training` | recipes and profiles, the loop, checkpoints, several processes |
+| `diagnostics`, `exercises` | why a network does not learn, where it looks; the checks of the exercises |
+| `experiments` | what is measured over seeds, and the recorded results |
+| `roofline`, `throughput` | how fast a chip and each layer can go; what a benchmark found |
+| `plots`, `widgets` | the only modules that draw, and that have controls |
+| `checks`, `files`, `modes`, `hardware`, `provenance` | small things that the others share |
+
+A recipe is defined in `training/config.py`, an experiment in `experiments/specs.py`. The names below come at their
+first use, so that `import nin_helpers` imports no torch.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "datasets": ["ImageData", "LabelledImages", "load_data"],
+        "nin": ["NiN", "nin_block"],
+        "training": ["TrainConfig", "make_config", "predict", "train"],
+    },
+)

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from nin_helpers.training.config import PROFILES, RECIPES, make_config
+
 EXPERIMENTS = (
     "recipes, cure, dead_classes, first_steps (notebook 3); search, tuned, per_pixel, per_pixel_longer, heads, "
     "resources, reduction, family, speed (the exercises); modern, pictures (notebook 6)"
@@ -12,17 +14,19 @@ EXPERIMENTS = (
 
 
 def main(arguments=None):
-    """Run the command line; return 0, or 2 with one line on standard error for what it cannot use."""
+    """Run the command line; return 0, 130 where it was stopped, or 2 with one line of what it cannot use."""
     options = _parser().parse_args(arguments)
     from nin_helpers.datasets import DataError
-    from nin_helpers.training.checkpoints import CheckpointError
+    from nin_helpers.training import CheckpointError
 
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (ValueError, DataError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 def _parser():
@@ -30,9 +34,8 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="command")
 
     train = commands.add_parser("train", help="train one network, without a notebook")
-    train.add_argument("--profile", default="quick", help="smoke, quick (default), long, full, reduced or study")
-    recipes = "adamw_alive (default), modern, growing, sgd_default, sgd_xavier or adam"
-    train.add_argument("--recipe", default="adamw_alive", help=recipes)
+    train.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
+    train.add_argument("--recipe", default="adamw_alive", help=f"{', '.join(RECIPES)} (default: adamw_alive)")
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")
     train.add_argument("--seed", type=int, default=0)
@@ -43,6 +46,7 @@ def _parser():
     train.add_argument("--data", help="folder that holds FashionMNIST/raw (default: NIN_DATA, else the cache folder)")
     train.add_argument("--out", default="runs/train", help="folder for history.json and the weights, or a .json file")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint of a run that was stopped")
+    train.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's curves")
     train.set_defaults(run=_train)
 
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
@@ -60,52 +64,45 @@ def _parser():
 
 
 def _train(options):
-    import shutil
-
     import torch
-    from safetensors.torch import save
 
     from nin_helpers.datasets import load_data
-    from nin_helpers.files import check_writable, write_json, write_whole
+    from nin_helpers.hardware import pick_device, pick_precision
     from nin_helpers.nin import NiN
-    from nin_helpers.training.checkpoints import find_checkpoints
-    from nin_helpers.training.config import make_config
-    from nin_helpers.training.distributed import end_process_group
-    from nin_helpers.training.loop import train
+    from nin_helpers.training import RunFiles, end_process_group, train
 
-    changes = {"seed": options.seed, "device": options.device, "precision": options.precision}
-    changes["compile"] = options.compile
-    for name in ("batch_size", "num_epochs"):
-        if getattr(options, name) is not None:
-            changes[name] = getattr(options, name)
-    config = make_config(options.profile, options.recipe, **changes)
-    out = Path(options.out)
-    path = out if out.suffix == ".json" else out / "history.json"
-    check_writable(path)
-    checkpoints = path.with_name("checkpoints" if path.name == "history.json" else f"{path.stem}.checkpoints")
-    found = find_checkpoints(checkpoints)
-    if found and not options.resume:
-        step = int(found[-1].name)
-        raise ValueError(f"{checkpoints} holds a run that was stopped after step {step}: add --resume, or delete it")
+    config = _config(options)
+    pick_precision(config.precision, pick_device(config.device))  # says what cannot be used, before anything is written
+    files = RunFiles(options.out)
+    if files.is_finished(config, options.resume):
+        print(f"{files.history} is of a run that is finished; name another --out to train again")
+        return 0
     data = load_data(options.dataset or ("fashion_mnist" if options.data else "auto"), options.data)
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that accelerate has started
+    files.check()
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun has started
     if first:
         print(data)
     torch.manual_seed(config.seed)
     model = NiN(num_classes=len(data.classes), **config.model_options())
-    history = train(model, data, config, checkpoints=checkpoints)
+    history = train(model, data, config, checkpoints=files.checkpoints, log_dir=options.tensorboard)
     end_process_group()
-    if not first:
-        return
-    write_json(path, history)
-    weights = path.with_name("weights.safetensors" if path.name == "history.json" else f"{path.stem}.safetensors")
-    write_whole(weights, save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}))
-    if not history["interrupted"]:
-        shutil.rmtree(checkpoints, ignore_errors=True)  # what they were for is done
-    print(
+    if first:
+        print(files.write(model, history), _result(data, history), sep="\n")
+    return 130 if history["interrupted"] else 0
+
+
+def _config(options):
+    changes = {name: getattr(options, name) for name in ("seed", "device", "precision", "compile")}
+    for name in ("batch_size", "num_epochs"):
+        if getattr(options, name) is not None:
+            changes[name] = getattr(options, name)
+    return make_config(options.profile, options.recipe, **changes)
+
+
+def _result(data, history):
+    return (
         f"{data.title}: test accuracy {history['test_accuracy']:.4f} over {history['test_images']:,} images, after "
-        f"{history['training_seconds']:.0f} s of training on {history['device']} in {history['precision']}; "
-        f"{path} and {weights.name} written"
+        f"{history['training_seconds']:.0f} s of training on {history['device']} in {history['precision']}"
     )
 
 

@@ -27,7 +27,10 @@ def pick_precision(name, device):
     """Return "fp32", "bf16" or "fp16": `name`, or, for "auto", what makes `device` multiply fastest.
 
     That is bf16 where the chip has arithmetic for it, fp16 on an older CUDA GPU such as a T4, and otherwise FP32.
+    ValueError: fp16 on a CPU, whose convolutions are then many times slower than in FP32.
     """
+    if name == "fp16" and device.type == "cpu":
+        raise ValueError("precision='fp16' is many times slower than FP32 on a CPU; use 'auto', 'bf16' or 'fp32'")
     if name != "auto":
         return name
     if device.type == "cuda":

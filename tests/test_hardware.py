@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from nin_helpers.hardware import autocast, is_out_of_memory, pick_device, pick_precision
-from nin_helpers.provenance import environment
 
 
 def test_a_device_that_is_there_is_taken():
@@ -30,6 +29,12 @@ def test_a_precision_that_is_asked_for_is_taken(name):
     assert pick_precision(name, torch.device("cpu")) == name
 
 
+def test_fp16_is_refused_where_it_is_slow():
+    assert pick_precision("fp16", torch.device("mps")) == "fp16"
+    with pytest.raises(ValueError, match=r"^precision='fp16' is many times slower .* use 'auto', 'bf16' or 'fp32'"):
+        pick_precision("fp16", torch.device("cpu"))
+
+
 @pytest.mark.parametrize(
     "capabilities, expected", [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")], ids=str
 )
@@ -37,25 +42,6 @@ def test_auto_takes_bf16_where_the_chip_computes_it(monkeypatch, capabilities, e
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert pick_precision("auto", torch.device("cpu")) == expected
     assert pick_precision("auto", torch.device("mps")) == "fp32"
-
-
-def test_the_environment_names_device_and_versions():
-    found = environment(torch.device("cpu"))
-    assert found["device"] == "cpu" and found["versions"]["torch"] == torch.__version__
-    assert found["threads"] == torch.get_num_threads()
-
-
-@pytest.mark.parametrize(
-    "arguments, command",
-    [
-        (["/home/me/nin_helpers/__main__.py", "train", "--out", "a b"], "python -m nin_helpers train --out 'a b'"),
-        (["/home/me/site-packages/ipykernel_launcher.py", "-f", "/home/me/kernel.json"], "notebook"),
-        (["/home/me/bin/pytest", "tests"], "pytest"),
-    ],
-)
-def test_the_command_is_named_without_the_machines_paths(monkeypatch, arguments, command):
-    monkeypatch.setattr("sys.argv", arguments)
-    assert environment(torch.device("cpu"))["command"] == command
 
 
 @pytest.mark.parametrize("has_bf16, expected", [(True, "bf16"), (False, "fp16")])

@@ -1,6 +1,7 @@
 """What holds the project together: pins, stamping, the runner of the notebooks, and the arrows between modules."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from nin_helpers.training import PROFILES, RECIPES
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -20,27 +23,29 @@ else:
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-# Which modules of ours a module may import: every arrow of design, and no other.
-ARROWS = {
-    "__init__": set(),
-    "__main__": {"checkpoints", "datasets", "experiments", "nin", "search", "training"},
-    "checkpoints": set(),
-    "classics": {"nin", "shapes"},
-    "datasets": set(),
-    "diagnostics": set(),
-    "exercises": {"datasets", "nin", "resources", "training"},
-    "experiments": {"classics", "datasets", "diagnostics", "hardware", "nin", "resources", "shapes", "training"},
-    "hardware": set(),
-    "nin": {"shapes"},
-    "plots": set(),
-    "resources": {"shapes"},
-    "search": {"datasets", "experiments", "shapes", "training"},
-    "shapes": set(),
-    "speed": {"hardware"},
-    "training": {"checkpoints", "datasets", "diagnostics", "hardware", "shapes"},
-    "widgets": {"datasets", "diagnostics", "nin", "plots", "resources", "shapes", "training"},
-}
-MODULES = sorted(path.stem for path in (ROOT / "nin_helpers").glob("*.py"))
+# Imports point one way: a module may import those of earlier lines, none of its own line.
+LAYERS = (
+    "checks files modes hardware provenance",
+    "shapes",
+    "architecture layer_table preprocessing",
+    "nin resources diagnostics datasets roofline throughput",
+    "classics training.config training.checkpoints training.evaluation training.distributed training.fallback training.step",
+    "training.tensorboard training.history training.outputs",
+    "training.loop",
+    "experiments.specs",
+    "experiments.results experiments.networks",
+    "experiments.measurements",
+    "experiments.runner",
+    "experiments.search",
+    "plots exercises",
+    "widgets __main__",
+)
+PACKAGE = ROOT / "nin_helpers"
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+)
 
 
 def read(*parts):
@@ -57,7 +62,7 @@ def run(*command, **environment):
 def imported(module):
     """Return the dotted names of what a module imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse(read("nin_helpers", f"{module}.py"))):
+    for node in ast.walk(ast.parse(read("nin_helpers", *module.split(".")[:-1], f"{module.split('.')[-1]}.py"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -68,14 +73,38 @@ def imported(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_arrows_point_one_way(module):
-    assert module in ARROWS, f"{module}.py is new: say in ARROWS what it may import"
-    ours = {name.split(".")[1] for name in imported(module) if name.startswith("nin_helpers.")}
-    assert ours & set(MODULES) <= ARROWS[module]
+    layer = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
+    assert module in layer, f"{module}.py is new: say in LAYERS where it stands"
+    ours = {name.removeprefix("nin_helpers.") for name in imported(module)} & set(MODULES)
+    assert not [name for name in ours if layer[name] >= layer[module]]
 
 
 @pytest.mark.parametrize(("package", "owner"), [("matplotlib", "plots"), ("ipywidgets", "widgets")])
 def test_one_module_draws_and_one_has_widgets(package, owner):
-    assert {module for module in MODULES if any(name.split(".")[0] == package for name in imported(module))} <= {owner}
+    assert {module for module in MODULES if any(name.split(".")[0] == package for name in imported(module))} == {owner}
+
+
+def test_the_command_line_answers_without_torch_and_names_what_the_code_has():
+    script = "import sys; sys.argv = ['nin_helpers', 'train', '--help']; from nin_helpers.__main__ import main; main()"
+    result = run(
+        sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {script}"
+    )
+    assert result.returncode == 0 and result.stdout.endswith("False\n")
+    assert all(name in result.stdout for name in (*PROFILES, *RECIPES))
+
+
+def test_the_packages_of_the_house_are_all_installed():
+    settings = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert set(settings["packages"]) == folders | {"nin_helpers.results"}
+
+
+@pytest.mark.parametrize("package", ["nin_helpers", "nin_helpers.training", "nin_helpers.experiments"])
+def test_public_names_are_there_and_come_lazily(package):
+    module = importlib.import_module(package)
+    assert all(getattr(module, name) is not None for name in module.__all__)
+    result = run(sys.executable, "-c", f"import sys, {package}; print('torch' in sys.modules)")
+    assert result.stdout == "False\n"
 
 
 # pins

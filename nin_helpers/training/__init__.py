@@ -1,7 +1,8 @@
 """Training: what a run depends on (`config`), the loop (`loop`), and what surrounds a step.
 
 `step` takes one; `fallback` finds another way where one fails; `history` measures; `evaluation` says what is right;
-`checkpoints` let a run that was killed go on; `distributed` is several processes; `tensorboard` writes curves.
+`checkpoints` let a run that was killed go on; `distributed` is several processes; `tensorboard` writes
+curves; `outputs` are the files of a run.
 """
 
 import lazy_loader
@@ -16,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fallback": ["compiled"],
         "history": ["StuckWarning", "describe_progress"],
         "loop": ["train"],
+        "outputs": ["RunFiles"],
         "step": ["TrainStep", "make_optimizer", "shuffled_batches"],
     },
 )

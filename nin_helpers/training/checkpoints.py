@@ -72,7 +72,7 @@ def load_checkpoint(path, model, run):
     manifest, contents = _read(path)
     differing = [key for key in run if manifest["run"].get(key) != run[key]]
     if differing:
-        was = ", ".join(_difference(key, manifest["run"].get(key), run[key]) for key in differing)
+        was = ", ".join(describe_difference(key, manifest["run"].get(key), run[key]) for key in differing)
         raise CheckpointError(f"{path} is of another run: {was}; name another folder")
     weights = load(contents["weights.safetensors"])
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -102,7 +102,7 @@ def _read(path):
     return manifest, contents
 
 
-def _difference(key, old, new):
+def describe_difference(key, old, new):
     """Say how `old` differs from `new`; of two dictionaries only what is not the same in both."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [name for name in old | new if old.get(name) != new.get(name)]
@@ -149,7 +149,7 @@ class Checkpointer:
         return step
 
     def maybe_save(self, step, stopped=False):
-        """Write one if an epoch or the run ends with `step`, if the minutes are over, or a run of one process is stopped."""
+        """Write one if an epoch or the run ends here, if the minutes are over, or a run of one process is stopped."""
         ends = step % self.epoch == 0 or step == self.run["num_steps"] or (stopped and self.group.size == 1)
         if self.folder and (ends or self.group.any(step, time.monotonic() - self.written > self.seconds)):
             self.save(step)

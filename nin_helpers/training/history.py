@@ -97,7 +97,7 @@ class Meter:
         return steps
 
     def predict(self, images, alone=False):
-        """Return the logits (count, classes) of uint8 images, of which each process answers for a share unless `alone`."""
+        """Return the logits (count, classes) of uint8 images; each process answers for a share, unless `alone`."""
 
         def answer(images):
             return predict(self.model, images, self.config, self.precision)

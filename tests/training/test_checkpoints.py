@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nin_helpers.datasets import FILES
 from nin_helpers.nin import NiN
 from nin_helpers.training import CheckpointError, find_checkpoints, load_checkpoint, make_config, save_checkpoint, train
+from nin_helpers.training.checkpoints import FILES
 
 RUN = {"data": "digits", "num_steps": 6}
 
@@ -30,7 +30,7 @@ def small(digits):
 
 
 def run(data, folder=None, kill_at=None, **changes):
-    """Train a small network for 7 steps of 8, and return its weights and the history; die at point `kill_at`."""
+    """Train a small network for 7 steps of 8, and return its weights and the history; die at evaluation `kill_at`."""
     config = make_config(
         "smoke", batch_size=8, num_steps=7, num_evaluations=7, device="cpu", precision="fp32", **changes
     )
@@ -47,8 +47,8 @@ def run(data, folder=None, kill_at=None, **changes):
 
 def timeless(history):
     times = ("training_seconds", "images_per_second")
-    points = [{key: value for key, value in point.items() if key not in times} for point in history["evaluations"]]
-    return {key: value for key, value in history.items() if key not in times} | {"points": points}
+    evaluations = [{key: value for key, value in point.items() if key not in times} for point in history["evaluations"]]
+    return {key: value for key, value in history.items() if key not in times} | {"evaluations": evaluations}
 
 
 @pytest.mark.parametrize("kill_at, changes", [(4, {}), (6, {}), (5, {"size": 99, "progressive_resizing": 0.6})])
@@ -72,14 +72,16 @@ def test_a_run_that_is_done_is_not_repeated_and_two_checkpoints_stay(small, tmp_
 
 def test_checkpoints_come_by_the_clock_too(small, tmp_path, monkeypatch):
     steps = []
-    monkeypatch.setattr("nin_helpers.training.save_checkpoint", lambda folder, step, *rest: steps.append(step))
+    monkeypatch.setattr(
+        "nin_helpers.training.checkpoints.save_checkpoint", lambda folder, step, *rest: steps.append(step)
+    )
     config = make_config("smoke", batch_size=8, num_steps=4, num_evaluations=1, device="cpu", precision="fp32")
     train(NiN(input_size=67), small, config, lambda history: None, checkpoints=tmp_path, checkpoint_minutes=0)
     assert steps == [1, 2, 3, 4]
 
 
 def test_writing_a_checkpoint_is_no_training(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("nin_helpers.training.save_checkpoint", lambda *_: time.sleep(0.2))
+    monkeypatch.setattr("nin_helpers.training.checkpoints.save_checkpoint", lambda *_: time.sleep(0.2))
     start = time.perf_counter()
     _, history = run(small, tmp_path)
     assert history["training_seconds"] < time.perf_counter() - start - 0.6  # after steps 3, 6 and 7
@@ -177,15 +179,15 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
     command = [sys.executable, "-c", SCRIPT]
     subprocess.run([*command, tmp_path / "whole", tmp_path / "whole.pt"], check=True, stdout=subprocess.DEVNULL)
     random = torch.Generator().manual_seed(int(time.time()))
-    points = 0
+    seen = 0
     for _ in range(KILLS):
         process = subprocess.Popen([*command, tmp_path / "killed", tmp_path / "killed.pt"], stdout=subprocess.PIPE)
         for _ in range(3):  # get somewhere first
-            points += bool(process.stdout.readline())
+            seen += bool(process.stdout.readline())
         time.sleep(torch.rand(1, generator=random).item() * 0.3)
         process.kill()
         process.communicate()
-    assert points > 0 and find_checkpoints(tmp_path / "killed")
+    assert seen > 0 and find_checkpoints(tmp_path / "killed")
     subprocess.run([*command, tmp_path / "killed", tmp_path / "killed.pt"], check=True, stdout=subprocess.DEVNULL)
     whole, killed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
     assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from nin_helpers.training import ProcessGroup, make_config
+from nin_helpers.training import ProcessGroup
 
 # One epoch in uneven shares (13 and 12 of 25); no dropout, whose masks differ from process to process.
 SCRIPT = """
@@ -20,8 +19,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN
 from nin_helpers.training import end_process_group, make_config, train
-config = make_config("smoke", batch_size=25, num_epochs=1, num_evaluations=3, test_limit=100, validation_limit=50,
-                     optimizer="sgd", lr=0.001, schedule="constant", device="cpu", precision="fp32")
+config = make_config("smoke", batch_size=25, num_epochs=1, num_evaluations=3, test_limit=100,
+                     validation_limit=50, optimizer="sgd", lr=0.001, schedule="constant", device="cpu",
+                     precision="fp32")
 torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process's weights are everybody's
 model = NiN(init="alive", input_size=67, dropout=0.0)
 first = {}
@@ -46,23 +46,10 @@ before = gloo_threads()
 end_process_group()
 json.dump(history | {"threads": [before, gloo_threads()]}, open(f"{name}.json", "w"))
 """
-LAUNCH = [
-    "-m",
-    "accelerate.commands.launch",
-    "--multi_gpu",
-    "--num_machines=1",
-    "--mixed_precision=no",
-    "--dynamo_backend=no",
-]
 
 
 def launch(*command, processes=2):
-    pytest.importorskip("accelerate")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [f"--num_processes={processes}", f"--main_process_port={port}"]
-    return run(*LAUNCH, *options, *command)
+    return run("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *command)
 
 
 def run(*command):
@@ -99,10 +86,10 @@ def test_two_processes_end_where_one_does(both, moment, tolerance):
 
 def test_the_history_speaks_of_all_processes(both):
     _, (alone, *two) = both
-    assert len(two) == 2 and len(alone["points"]) == 3
+    assert len(two) == 2 and len(alone["evaluations"]) == 3
     assert [history["processes"] for history in (alone, *two)] == [1, 2, 2]
     for history in two:
-        for mine, theirs in zip(history["evaluations"], alone["points"]):
+        for mine, theirs in zip(history["evaluations"], alone["evaluations"]):
             assert mine["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-3)
             assert mine["train_accuracy"] == pytest.approx(theirs["train_accuracy"], abs=0.01)
             assert mine["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=0.021)
@@ -135,7 +122,8 @@ from nin_helpers.nin import NiN
 from nin_helpers.training import end_process_group, evaluate, make_config, train
 digits = load_data("digits")
 data = replace(digits, train=digits.train[:64])
-config = make_config("smoke", "modern", batch_size=16, num_epochs=3, num_evaluations=12, test_limit=99, validation_limit=9,
+config = make_config("smoke", "modern", batch_size=16, num_epochs=3, num_evaluations=12, test_limit=99,
+                     validation_limit=9,
                      device="cpu", precision="fp32")
 torch.manual_seed(0)
 model = NiN(**config.model_options())
@@ -169,8 +157,8 @@ def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     assert [history["test_accuracy"] for history in histories] == [histories[0]["evaluated"]["test_accuracy"]] * 2
 
 
-def test_checkpoints_by_the_clock_are_agreed_upon():
-    group = ProcessGroup(make_config("smoke", device="cpu"))
+def test_checkpoints_by_the_clock_are_agreed_upon(monkeypatch):
+    group = ProcessGroup("cpu")
     assert group.any(7, due=True) and not group.any(100, due=False)
     group.size, asked = 2, []
     group.sum = lambda tensor: asked.append(tensor.item()) or tensor + 1  # the other one says yes
@@ -183,7 +171,7 @@ def test_checkpoints_by_the_clock_are_agreed_upon():
     [(), pytest.param(("--compile",), marks=pytest.mark.skipif(not shutil.which("g++"), reason="needs a compiler"))],
     ids=str,
 )
-def test_the_command_line_runs_under_accelerate_and_writes_once(tmp_path, options):
+def test_the_command_line_runs_under_torchrun_and_writes_once(tmp_path, options):
     command = ["-m", "nin_helpers", "train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu", *options]
     process = launch(*command, "--out", tmp_path / "run")
     out = process.stdout
@@ -192,25 +180,32 @@ def test_the_command_line_runs_under_accelerate_and_writes_once(tmp_path, option
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.json", "weights.safetensors"]
 
 
-def test_alone_a_team_is_this_process():
-    group, index = ProcessGroup(make_config("smoke", device="cpu")), torch.arange(5)
-    assert (group.rank, group.size, group.sum(3)) == (0, 1, 3)
+def test_alone_a_group_is_this_process():
+    group, index = ProcessGroup("cpu"), torch.arange(5)
+    assert (group.rank, group.size, group.sum(3), group.gather(index).tolist()) == (0, 1, 3, [index.tolist()])
     part, weight = group.shard(index)
     assert torch.equal(part, index) and weight == 1
 
 
 @pytest.mark.parametrize("count", [2, 5, 8])
-def test_shares_are_disjoint_complete_and_weighted_by_their_size(count):
-    teams = [ProcessGroup(make_config("smoke", device="cpu")) for _ in range(2)]
-    for rank, group in enumerate(teams):
+def test_shards_are_disjoint_complete_and_weighted_by_their_size(count):
+    groups = [ProcessGroup("cpu") for _ in range(2)]
+    for rank, group in enumerate(groups):
         group.rank, group.size = rank, 2
-    parts, weights = zip(*(group.shard(torch.arange(count)) for group in teams))
+    parts, weights = zip(*(group.shard(torch.arange(count)) for group in groups))
     assert sorted(torch.cat(parts).tolist()) == list(range(count))
     assert [weight * count / 2 for weight in weights] == [len(part) for part in parts]
 
 
-def test_a_batch_smaller_than_the_team_is_refused():
-    group = ProcessGroup(make_config("smoke", device="cpu"))
+@pytest.mark.parametrize(
+    "count, batch_size, num_steps, smallest",
+    [(100, 3, 10, 3), (100, 33, 4, 1), (100, 33, 3, None), (100, 32, 400, None), (2, 128, 1, 2)],
+)
+def test_a_batch_smaller_than_the_group_is_refused_before_the_first_step(count, batch_size, num_steps, smallest):
+    """Four processes; a last batch counts if the run comes to it."""
+    group = ProcessGroup("cpu")
     group.size = 4
-    with pytest.raises(ValueError, match=r"a batch of 3 is too small for 4 processes; use a larger batch_size"):
-        group.shard(torch.arange(3))
+    if smallest is None:
+        return group.check(count, batch_size, num_steps)
+    with pytest.raises(ValueError, match=rf"^batch_size={batch_size} leaves a batch of {smallest} of the {count} "):
+        group.check(count, batch_size, num_steps)

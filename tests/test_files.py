@@ -1,0 +1,84 @@
+"""Files are written whole or not at all, and an error names the path."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from nin_helpers.files import check_writable, write_json
+
+
+def test_write_json_makes_the_folder_and_what_is_read_is_what_was_written(tmp_path):
+    content = {"accuracy": 0.1 + 0.2, "points": [1, None, True], "text": "1 × 1"}
+    path = tmp_path / "new" / "folder" / "history.json"
+    write_json(path, content)
+    assert json.loads(path.read_text(encoding="utf-8")) == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_write_json_replaces_what_was_there(tmp_path):
+    write_json(tmp_path / "history.json", {"old": 1})
+    write_json(tmp_path / "history.json", {"new": 2})
+    assert json.loads((tmp_path / "history.json").read_text()) == {"new": 2}
+
+
+def raise_disk_full():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def raise_stop():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("error", [raise_disk_full, raise_stop])
+def test_an_error_in_the_middle_of_writing_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, error):
+    path = tmp_path / "history.json"
+    write_json(path, {"old": 1})
+    before = path.read_bytes()
+    write_bytes = Path.write_bytes
+
+    def write_some(path, content):
+        write_bytes(path, content[:5])
+        error()
+
+    monkeypatch.setattr(Path, "write_bytes", write_some)
+    with pytest.raises((OSError, KeyboardInterrupt)):
+        write_json(path, {"new": 2})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said_with_the_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: raise_disk_full())
+    path = tmp_path / "history.json"
+    with pytest.raises(OSError) as caught:
+        write_json(path, {})
+    assert str(caught.value) == f"{path} cannot be written: No space left on device"
+
+
+def test_content_that_json_cannot_hold_leaves_the_old_file(tmp_path):
+    path = tmp_path / "history.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": torch.zeros(2)})
+    assert json.loads(path.read_text()) == {"old": 1} and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: write_json(path, {}), check_writable], ids=["write_json", "check_writable"]
+)
+@pytest.mark.parametrize("below", ["history.json", "deeper/history.json"])
+def test_a_file_in_the_place_of_the_folder_is_one_clear_message(tmp_path, write, below):
+    (tmp_path / "file").write_text("mine")
+    path = tmp_path / "file" / below
+    with pytest.raises(OSError) as caught:
+        write(path)
+    assert str(caught.value).startswith(f"{path} cannot be written: ") and "\n" not in str(caught.value)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_check_writable_leaves_nothing_but_the_folder(tmp_path):
+    check_writable(tmp_path / "new" / "history.json")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new"]

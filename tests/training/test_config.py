@@ -1,0 +1,124 @@
+"""Recipes, profiles, and what a configuration refuses."""
+
+import json
+import math
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from nin_helpers import architecture, nin
+from nin_helpers.architecture import last_feature_size
+from nin_helpers.training import PROFILES, RECIPES, TrainConfig, default_profile, make_config
+
+
+@pytest.mark.parametrize(
+    "name, bad",
+    [
+        *((name, 0) for name in ("size", "batch_size", "num_epochs", "num_evaluations")),
+        *((name, 2.5) for name in ("num_steps", "validation_limit", "test_limit")),
+        ("num_steps", True),
+        ("seed", -1),
+        ("seed", 2**32),
+        *(("lr", bad) for bad in (0.0, math.inf, "0.1", None, True)),
+        ("std", -1.0),
+        ("mean", math.nan),
+        *((name, 1) for name in ("momentum", "weight_decay", "label_smoothing", "progressive_resizing")),
+        *((name, "nonsense") for name in ("init", "optimizer", "schedule", "precision")),
+        *((name, 1) for name in ("batch_norm", "random_flip", "flip_in_test", "compile")),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_value(name, bad):
+    with pytest.raises(ValueError) as caught:
+        make_config("smoke", **{name: bad})
+    assert str(caught.value).startswith(f"{name}={bad!r} must be ")
+
+
+def test_numbers_of_numpy_are_numbers_and_become_what_json_has():
+    config = make_config("smoke", num_steps=np.int64(10), lr=np.float32(0.5), seed=np.uint8(3))
+    assert config == make_config("smoke", num_steps=10, lr=0.5, seed=3)
+    assert TrainConfig(**json.loads(json.dumps(asdict(config)))) == config
+
+
+@pytest.mark.parametrize("name, known", [("profile", PROFILES), ("recipe", RECIPES)])
+def test_an_unknown_profile_or_recipe_is_answered_with_the_known_ones(name, known):
+    with pytest.raises(ValueError) as caught:
+        make_config(**{name: "nonsense"})
+    assert str(caught.value) == f"{name}='nonsense' is unknown; there are {', '.join(known)}"
+
+
+def test_an_unknown_setting_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"^learning_rate=0.1 is no setting.*\blr\b"):
+        make_config(learning_rate=0.1)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_each_profile_goes_with_each_recipe_or_says_which_size_would(profile):
+    for recipe in RECIPES:
+        size = PROFILES[profile]["size"]
+        if recipe == "progressive" and size < 99:
+            with pytest.raises(
+                ValueError, match=rf"^size={size} is too small for progressive_resizing=0.5.*99 would do"
+            ):
+                make_config(profile, recipe)
+            size = 99
+        config = make_config(profile, recipe, size=size)
+        assert (config.profile, config.recipe, config.size) == (profile, recipe, size)
+        assert min(last_feature_size(config.size_at(step, 10)) for step in (1, 10)) >= 1
+
+
+def test_the_small_steps_are_the_first_ones():
+    config = make_config("full", "progressive")
+    assert [config.size_at(step, 10) for step in (1, 5, 6, 10)] == [152, 152, 224, 224]
+    assert {make_config("full").size_at(step, 10) for step in (1, 10)} == {224}
+
+
+def test_what_a_network_is_told_builds_it():
+    config = make_config("smoke", "modern")
+    model = nin.NiN(**config.model_options())
+    assert model.input_size == 67 and any(isinstance(layer, nin.nn.BatchNorm2d) for layer in model.modules())
+
+
+def test_full_is_the_textbooks_run_on_all_data():
+    config = make_config("full")
+    assert (config.size, config.num_epochs, config.batch_size) == (224, 10, 128)
+    assert config.num_steps is None and config.test_limit is None
+
+
+def test_quick_tests_on_all_images_and_its_last_map_is_more_than_a_pixel():
+    config = make_config("quick")
+    assert architecture.last_feature_size(config.size) > 1 and config.test_limit is None
+
+
+@pytest.mark.parametrize(
+    "recipe, init, optimizer, lr",
+    [("sgd_default", "default", "sgd", 0.1), ("sgd_xavier", "xavier", "sgd", 0.05), ("adam", "default", "adam", 0.001)],
+)
+def test_the_historical_recipes_are_those_of_the_chapter(recipe, init, optimizer, lr):
+    config = make_config("full", recipe)
+    assert (config.init, config.optimizer, config.lr, config.schedule) == (init, optimizer, lr, "constant")
+    assert config.momentum == config.weight_decay == 0
+
+
+def test_adam_normalises_pixels_to_minus_1_to_1():
+    config = make_config("full", "adam")
+    assert [(pixel / 255 - config.mean) / config.std for pixel in (0, 255)] == [-1, 1]
+
+
+def test_changes_come_before_recipe_and_profile():
+    config = make_config("quick", "adam", lr=0.5, batch_size=7)
+    assert (config.lr, config.batch_size) == (0.5, 7)
+
+
+def test_a_number_of_epochs_replaces_the_profiles_steps():
+    assert make_config("quick", num_epochs=2).num_steps is None
+    assert make_config("quick", num_epochs=2, num_steps=5).num_steps == 5
+
+
+def test_the_default_profile_is_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("NIN_PROFILE", "smoke")
+    assert default_profile() == "smoke"
+    monkeypatch.delenv("NIN_PROFILE")
+    for there, profile in ((True, "full"), (False, "quick")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert default_profile() == profile

@@ -1,0 +1,65 @@
+"""Answers and accuracies, against naive loops."""
+
+import math
+
+import pytest
+import torch
+from tiny import tiny_config, tiny_model
+from torch import nn
+
+from nin_helpers.nin import NiN
+from nin_helpers.preprocessing import preprocess
+from nin_helpers.training import accuracy, dead_classes, evaluate, is_plateau, make_config, predict
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_accuracy_is_that_of_a_naive_loop(k):
+    logits, labels = torch.randn(40, 10), torch.randint(10, (40,))
+    hits = 0
+    for row, label in zip(logits.tolist(), labels.tolist()):
+        better = sum(value > row[label] for value in row)
+        hits += better < k
+    assert 0 < hits < 40
+    assert accuracy(logits, labels, k) == pytest.approx(hits / 40)
+
+
+def test_top_5_of_three_classes_is_all_of_them():
+    assert accuracy(torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), k=5) == 1.0
+
+
+def test_dead_classes_are_0_for_every_image():
+    logits = torch.tensor([[0.0, 1.0, 0.0, -1.0], [0.0, 0.0, 0.0, 2.0]])
+    assert dead_classes(logits) == 2  # the first and the third; 0 for one image only is no death
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_the_plateau_is_within_1_percent_of_ln_classes(classes):
+    found = [is_plateau(factor * math.log(classes), classes) for factor in (0.98, 0.995, 1, 1.005, 1.02)]
+    assert found == [False, True, True, True, False]
+
+
+def test_predict_is_one_forward_pass_without_dropout_and_leaves_the_modes(digits):
+    model = nn.Sequential(tiny_model(), nn.Dropout(0.9).train()).train()
+    model[0].eval()
+    config, images = tiny_config(), digits.test.images[:25]
+    logits = predict(model, images, config, batch_size=10)
+    torch.testing.assert_close(logits, model[0](preprocess(images, 8, config.mean, config.std)))
+    assert [module.training for module in (model, *model)] == [True, False, True]
+
+
+@pytest.mark.parametrize("limit", [None, 30])
+def test_evaluate_is_the_accuracy_over_the_first_test_images(digits, limit):
+    config, model, split = tiny_config(test_limit=limit), tiny_model(), digits.test[:limit]
+    logits = model(preprocess(split.images, 8, config.mean, config.std))
+    result = evaluate(model, digits, config)
+    assert result["test_accuracy"] == pytest.approx((logits.argmax(1) == split.labels).double().mean().item())
+    assert result["test_images"] == len(split) and result["test_accuracy"] < result["test_top5_accuracy"] <= 1
+
+
+def test_an_answer_flipped_in_the_test_is_the_same_for_an_image_and_its_mirror_image():
+    model, images = NiN(init="kaiming", input_size=67), torch.randint(256, (4, 1, 28, 28), dtype=torch.uint8)
+    plain, flipped = make_config("smoke"), make_config("smoke", flip_in_test=True)
+    one, other = (predict(model, batch, plain) for batch in (images, images.flip(3)))
+    assert not torch.allclose(one, other)
+    for batch in (images, images.flip(3)):
+        torch.testing.assert_close(predict(model, batch, flipped), (one + other) / 2)
