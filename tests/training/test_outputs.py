@@ -1,0 +1,256 @@
+"""`python -m nin_helpers train`: one whole run as a reader starts it, stops it and goes on, and what it cannot use."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_model
+
+from nin_helpers import __main__ as command_line
+from nin_helpers.datasets import FILES
+from nin_helpers.nin import NiN
+from nin_helpers.training import PROFILES, TrainConfig, evaluate, find_checkpoints
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    """Run `python -m nin_helpers train` once, as a process of its own, and return it with its folder."""
+    out = tmp_path_factory.mktemp("smoke") / "run"
+    command = ["train", "--profile", "smoke", "--dataset", "digits", "--seed", "3", "--out", str(out)]
+    process = subprocess.run(
+        [sys.executable, "-m", "nin_helpers", *command],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=540,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # as in conftest.py: a busy machine must not make it take minutes
+    )
+    assert process.returncode == 0, process.stderr
+    return process, out
+
+
+def test_a_run_prints_its_data_its_progress_and_its_result(smoke_run):
+    process, out = smoke_run
+    accuracy = json.loads((out / "history.json").read_text())["test_accuracy"]
+    first, written, last = process.stdout.splitlines()
+    assert first.startswith("DIGITS (stand-in for Fashion-MNIST): ")
+    assert written == f"{out / 'history.json'} and weights.safetensors written"
+    assert last.startswith("DIGITS (stand-in") and f"test accuracy {accuracy:.4f}" in last
+    assert "80/80" in process.stderr
+
+
+def test_a_run_writes_its_history(smoke_run):
+    _, out = smoke_run
+    history = json.loads((out / "history.json").read_text())
+    assert 0 <= history["test_accuracy"] <= 1
+    assert history["test_accuracy"] > 0.5  # it learned: ten classes, and these digits are easy
+    assert (history["stand_in"], history["interrupted"], history["stuck_since_step"]) == (True, False, None)
+    assert (history["config"]["profile"], history["config"]["recipe"], history["config"]["seed"]) == (
+        "smoke",
+        "adamw_alive",
+        3,
+    )
+    assert history["command"].startswith("python -m nin_helpers train --profile smoke")
+
+
+def test_the_weights_load_back_and_answer_as_the_history_says(smoke_run, digits):
+    _, out = smoke_run
+    history = json.loads((out / "history.json").read_text())
+    model = NiN(input_size=67)
+    load_model(model, out / "weights.safetensors")
+    found = evaluate(model, digits, TrainConfig(**history["config"]), history["precision"])
+    assert found["test_images"] == history["test_images"]
+    # another process may sum in another order, which may turn an image or two
+    assert abs(found["test_accuracy"] - history["test_accuracy"]) * found["test_images"] <= 2
+
+
+def test_a_run_leaves_nothing_else(smoke_run):
+    _, out = smoke_run
+    assert {path.name for path in out.iterdir()} == {"history.json", "weights.safetensors"}
+
+
+# ---- in this process, with runs of two steps
+
+
+@pytest.fixture
+def two_steps(monkeypatch):
+    tiny = {"size": 67, "batch_size": 4, "num_steps": 2, "num_evaluations": 1, "test_limit": 8, "validation_limit": 4}
+    monkeypatch.setitem(PROFILES, "smoke", tiny)
+
+
+def run(*arguments):
+    return command_line.main(["train", "--profile", "smoke", "--dataset", "digits", *map(str, arguments)])
+
+
+def test_out_can_name_the_json_file(two_steps, tmp_path):
+    assert run("--out", tmp_path / "seed3.json", "--batch-size", 5) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"seed3.json", "seed3.safetensors"}
+    assert json.loads((tmp_path / "seed3.json").read_text())["config"]["batch_size"] == 5
+
+
+def test_the_same_command_gives_the_same_weights(two_steps, tmp_path):
+    for name in ("one", "other"):
+        assert run("--out", tmp_path / name, "--precision", "fp32", "--device", "cpu") == 0
+    one, other = (tmp_path / name / "weights.safetensors" for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_number_of_epochs_replaces_the_profiles_length(two_steps, digits, tmp_path):
+    assert run("--out", tmp_path, "--epochs", 1, "--batch-size", 1000) == 0
+    assert json.loads((tmp_path / "history.json").read_text())["num_steps"] == -(-len(digits.train) // 1000)
+
+
+def test_without_data_and_network_auto_trains_on_the_digits_and_says_so(two_steps, tmp_path):
+    with pytest.warns(UserWarning, match="STAND-IN"):
+        assert run("--dataset", "auto", "--data", tmp_path / "data", "--out", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "history.json").read_text())["stand_in"] is True
+
+
+# ---- what cannot be used
+
+
+def error_of(capsys, code):
+    """Return the one line that a refused command leaves on standard error."""
+    captured = capsys.readouterr()
+    assert code == 2
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--profile", "nonsense"], "profile='nonsense' is unknown; there are full, quick"),
+        (["--recipe", "nonsense"], "recipe='nonsense' is unknown; there are sgd_default"),
+        (["--batch-size", "0"], "batch_size=0 must be a whole number of at least 1"),
+        (["--epochs", "0"], "num_epochs=0 must be a whole number of at least 1"),
+        (
+            ["--seed", "99999999999999999999"],
+            "seed=99999999999999999999 must be a whole number of at least 0 and",
+        ),
+        (["--precision", "fp16", "--device", "cpu"], "precision='fp16' is many times slower than FP32 on a CPU"),
+        (["--recipe", "progressive"], "size=67 is too small for progressive_resizing=0.5"),
+        (["--precision", "fp8"], "precision='fp8' must be one of 'auto', 'fp32', 'bf16', 'fp16'"),
+        (["--dataset", "mnist"], "name='mnist' must be"),
+        (["--device", "cuda:97"], "device='cuda:97' cannot be used here"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bad_argument_is_one_line(capsys, tmp_path, arguments, message):
+    line = error_of(capsys, run("--out", tmp_path / "out", *arguments))
+    assert line.startswith(f"error: {message}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_data_are_one_line_and_stay(capsys, tmp_path):
+    raw = tmp_path / "data" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in FILES:
+        (raw / f"{name}.gz").write_bytes(gzip.compress(b"another file"))
+    before = {path: path.read_bytes() for path in raw.iterdir()}
+    line = error_of(capsys, run("--dataset", "auto", "--data", tmp_path / "data", "--out", tmp_path / "out"))
+    assert line.startswith(f"error: {raw / next(iter(FILES))}.gz is damaged or is another file")
+    assert {path: path.read_bytes() for path in raw.iterdir()} == before
+
+
+@pytest.mark.parametrize("dataset", [("--dataset", "fashion_mnist"), ()])
+def test_missing_data_are_one_line(capsys, tmp_path, dataset):
+    """Nor do the digits stand in for a folder that was named and has none."""
+    places = ("--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"))
+    line = error_of(capsys, command_line.main(["train", "--profile", "smoke", *dataset, *places]))
+    assert line.startswith("error: no mirror gave train-images-idx3-ubyte.gz")
+
+
+def test_a_data_folder_that_cannot_be_written_is_one_line(capsys, tmp_path):
+    (tmp_path / "data").write_text("not a folder")
+    line = error_of(capsys, run("--dataset", "auto", "--data", tmp_path / "data", "--out", tmp_path / "out"))
+    assert line.startswith("error: the data folder ") and "cannot be written" in line
+
+
+@pytest.mark.parametrize("out", ["file", "file/deeper", "file/history.json"])
+def test_an_out_that_cannot_be_written_is_one_line_before_any_training(capsys, monkeypatch, tmp_path, out):
+    def never(*_, **__):
+        raise AssertionError("hours of training would be lost")
+
+    monkeypatch.setattr("nin_helpers.training.loop.train", never)
+    (tmp_path / "file").write_text("not a folder")
+    line = error_of(capsys, run("--out", tmp_path / out))
+    assert line.startswith(f"error: {tmp_path}/file") and "cannot be written" in line
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_a_weight_file_that_cannot_be_written_is_one_line_and_the_history_stays(capsys, two_steps, tmp_path):
+    (tmp_path / "weights.safetensors").mkdir()
+    assert run("--out", tmp_path) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert errors == [f"error: {tmp_path}/weights.safetensors cannot be written: Is a directory"]
+    assert "test_accuracy" in json.loads((tmp_path / "history.json").read_text())
+
+
+# ---- a run that is stopped
+
+
+@pytest.fixture
+def six_steps(monkeypatch, two_steps):
+    monkeypatch.setitem(PROFILES["smoke"], "num_steps", 6)
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there os.kill ends the process")
+def test_a_stopped_run_keeps_what_it_learned_beside_the_finished_one_and_goes_on(
+    six_steps, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "run"
+    assert run("--out", out, "--seed", 1, "--device", "cpu", "--precision", "fp32") == 0
+    finished = files_of(out)
+
+    def stop_in(step, forward=NiN.forward):
+        seen = []
+
+        def forward_and_stop(self, x):
+            seen.append(self.training)
+            if sum(seen) == step and self.training:
+                os.kill(os.getpid(), signal.SIGINT)
+            return forward(self, x)
+
+        return forward_and_stop
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(NiN, "forward", stop_in(4))
+        assert run("--out", out, "--device", "cpu", "--precision", "fp32") == 130
+    assert "stopped before its end; --resume goes on" in capsys.readouterr().out
+    assert finished.items() <= files_of(out).items()
+    assert files_of(out).keys() - finished.keys() == {"history.stopped.json", "weights.stopped.safetensors"}
+    assert [int(path.name) for path in find_checkpoints(out / "checkpoints")][-1] == 4
+
+    assert "add --resume" in error_of(capsys, run("--out", out))
+    assert run("--out", out, "--device", "cpu", "--precision", "fp32", "--resume") == 0
+    assert run("--out", tmp_path / "whole", "--device", "cpu", "--precision", "fp32") == 0
+    assert files_of(out)["weights.safetensors"] == files_of(tmp_path / "whole")["weights.safetensors"]
+    assert {path.name for path in out.iterdir()} == {"history.json", "weights.safetensors"}
+
+
+def test_a_finished_run_is_not_trained_again_to_resume_it(two_steps, tmp_path, capsys, monkeypatch):
+    assert run("--out", tmp_path) == 0
+    before = files_of(tmp_path)
+    monkeypatch.setattr("nin_helpers.training.loop.train", None)
+    assert run("--out", tmp_path, "--resume") == 0
+    assert "is of a run that is finished" in capsys.readouterr().out and files_of(tmp_path) == before
+    line = error_of(capsys, run("--out", tmp_path, "--resume", "--seed", 7))
+    assert "is of another run, which is finished: config={'seed': 0}, not {'seed': 7}; name another --out" in line
+
+
+def test_ctrl_c_before_the_training_is_no_traceback(two_steps, tmp_path, capsys, monkeypatch):
+    def press(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nin_helpers.datasets.load_data", press)
+    assert run("--out", tmp_path) == 130
+    assert capsys.readouterr().err == "stopped\n"
