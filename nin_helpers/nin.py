@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nin_helpers.architecture import BLOCKS, FAMILY, HEADS, INITS, POOL, WIDTHS, last_feature_size
-from nin_helpers.checks import check_choice, check_whole_number, check_whole_numbers
+from nin_helpers.checks import check_choice, check_share, check_whole_number, check_whole_numbers
 
 
 def nin_block(in_channels, out_channels, kernel_size, stride=1, padding=0, *, num_pointwise=2, pointwise_kernel_size=1):
@@ -85,8 +85,7 @@ class NiN(nn.Sequential):
         check_choice("init", init, INITS)
         check_choice("final_relu", final_relu, (True, False))
         check_choice("batch_norm", batch_norm, (True, False))
-        if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout!r} must be a number of at least 0 and less than 1")
+        check_share("dropout", dropout)
         check_whole_numbers("widths", widths, len(BLOCKS))
         check_whole_numbers("depths", depths, len(BLOCKS))
         check_whole_numbers("reduction", reduction)

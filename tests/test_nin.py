@@ -6,45 +6,18 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from textbook import textbook_block, textbook_nin
 from torch import nn
 
 from nin_helpers.architecture import (
-    BLOCKS,
     FAMILY,
     HEADS,
     INITS,
     feature_sizes,
-    head_parameters,
-    last_feature_size,
-    smallest_input_size,
 )
 from nin_helpers.nin import NiN, initialise, nin_block, nin_family, perceptron_at
 from nin_helpers.resources import count_macs
 from nin_helpers.shapes import conv_output_size
-
-
-def textbook_block(in_channels, out_channels, kernel_size, stride, padding):
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding), nn.ReLU(),
-        nn.Conv2d(out_channels, out_channels, kernel_size=1), nn.ReLU(),
-        nn.Conv2d(out_channels, out_channels, kernel_size=1), nn.ReLU(),
-    )  # fmt: skip
-
-
-def textbook_nin():
-    """The network as Dive into Deep Learning, section 8.3, writes it, with the channel counts filled in."""
-    return nn.Sequential(
-        textbook_block(1, 96, 11, 4, 0),
-        nn.MaxPool2d(3, stride=2),
-        textbook_block(96, 256, 5, 1, 2),
-        nn.MaxPool2d(3, stride=2),
-        textbook_block(256, 384, 3, 1, 1),
-        nn.MaxPool2d(3, stride=2),
-        nn.Dropout(0.5),
-        textbook_block(384, 10, 3, 1, 1),
-        nn.AdaptiveAvgPool2d((1, 1)),
-        nn.Flatten(),
-    )
 
 
 def count_parameters(model):
@@ -192,9 +165,8 @@ def test_the_fc3_head_drops_out_behind_each_hidden_layer():
     assert [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)] == [0.3] * 3
 
 
-@pytest.mark.parametrize("size", [98, 100, 224])
 @pytest.mark.parametrize("head", ["fc", "fc3"])
-def test_an_fc_head_refuses_another_size(head, size):
+def test_an_fc_head_refuses_another_size(head, size=100):
     with torch.device("meta"):
         model = NiN(head=head, input_size=99)
         assert model(torch.zeros(1, 1, 99, 99)).shape == (1, 10)
@@ -251,17 +223,10 @@ def test_a_reduction_needs_a_block_4_to_lead_to(head):
         NiN(head=head, reduction=(96,))
 
 
-@pytest.mark.parametrize("bad", [None, 96, "abc", (), (1, 1), (1, 1, 1, 1), (1, 0, 1), (1, 1, 1.0), (True, 1, 1)])
-@pytest.mark.parametrize("name", ["widths", "depths"])
-def test_widths_and_depths_are_three_whole_numbers(name, bad):
-    with pytest.raises(ValueError, match=rf"^{name}\b"):
-        NiN(**{name: bad})
-
-
-@pytest.mark.parametrize("bad", [None, 96, "96", (0,), (-1,), (96, 1.5), ("96",)])
-def test_a_reduction_is_of_whole_numbers(bad):
-    with pytest.raises(ValueError, match=r"^reduction\b"):
-        NiN(reduction=bad)
+@pytest.mark.parametrize("name", ["widths", "depths", "reduction"])
+def test_widths_depths_and_reduction_are_whole_numbers(name):
+    with pytest.raises(ValueError, match=rf"^{name}\[1\]=0 must be a whole number"):
+        NiN(**{name: (1, 0, 1)})
 
 
 # ---- the family
@@ -282,7 +247,7 @@ def test_the_family_grows_from_a_to_e():
     assert costs[2] == (1_992_166, 762_297_352)
 
 
-@pytest.mark.parametrize("size", [67, 224, 256])
+@pytest.mark.parametrize("size", [67, 224])
 @pytest.mark.parametrize("name", FAMILY)
 def test_each_member_takes_other_sizes_and_options(name, size):
     with torch.device("meta"):
@@ -290,10 +255,9 @@ def test_each_member_takes_other_sizes_and_options(name, size):
         assert nin_family(name, num_classes=7, in_channels=3)(torch.zeros(1, 3, size, size)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("bad", ["F", "c", "", None, 3])
-def test_an_unknown_member_is_answered_with_the_known_ones(bad):
-    with pytest.raises(ValueError, match=rf"^name={bad!r} must be one of 'A', 'B', 'C', 'D', 'E'$"):
-        nin_family(bad)
+def test_an_unknown_member_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"^name='F' must be one of 'A', 'B', 'C', 'D', 'E'$"):
+        nin_family("F")
 
 
 def test_the_last_relu_can_be_left_out(random_images):
@@ -327,18 +291,16 @@ def test_batch_norm_follows_each_convolution(options):
 BLOCK_ARGUMENTS = {"in_channels": 1, "out_channels": 2, "kernel_size": 3}
 
 
-@pytest.mark.parametrize("bad", [0, -1, 1.0, "3", None, True])
-@pytest.mark.parametrize("name", ["in_channels", "out_channels", "kernel_size", "stride", "pointwise_kernel_size"])
-def test_the_block_names_an_argument_that_is_no_positive_int(name, bad):
-    with pytest.raises(ValueError, match=rf"^{name}={bad!r} "):
+@pytest.mark.parametrize(
+    "name, bad",
+    [
+        *((name, 0) for name in ("in_channels", "out_channels", "kernel_size", "stride", "pointwise_kernel_size")),
+        *((name, -1) for name in ("padding", "num_pointwise")),
+    ],
+)
+def test_the_block_names_an_argument_that_is_out_of_range(name, bad):
+    with pytest.raises(ValueError, match=rf"^{name}={bad} must be a whole number"):
         nin_block(**{**BLOCK_ARGUMENTS, name: bad})
-
-
-@pytest.mark.parametrize("bad", [-1, 1.5, None, True])
-@pytest.mark.parametrize("name", ["padding", "num_pointwise"])
-def test_the_block_names_an_argument_that_is_negative_or_no_int(name, bad):
-    with pytest.raises(ValueError, match=rf"^{name}={bad!r} "):
-        nin_block(**BLOCK_ARGUMENTS, **{name: bad})
 
 
 def test_an_even_pointwise_kernel_is_refused_because_the_size_would_change():
@@ -349,74 +311,18 @@ def test_an_even_pointwise_kernel_is_refused_because_the_size_would_change():
 @pytest.mark.parametrize(
     "name, bad",
     [
-        *(("in_channels", bad) for bad in (0, 1.0, None)),
-        *(("num_classes", bad) for bad in (0, -3, "10")),
-        *(("head", bad) for bad in ("FC", None, [])),
-        *(("init", bad) for bad in ("he", None, [])),
-        *(("num_pointwise", bad) for bad in (-1, 2.0)),
-        *(("pointwise_kernel_size", bad) for bad in (0, 2)),
-        *(("dropout", bad) for bad in (-0.1, 1, math.nan, "0.5", None)),
-        *(("final_relu", bad) for bad in ("no", None, 2)),
-        *(("batch_norm", bad) for bad in ("no", None, 2)),
-        *(("input_size", bad) for bad in (0, -1, 224.0, (224, 224), None)),
+        ("in_channels", 0), ("num_classes", 0), ("head", "FC"), ("init", "he"), ("num_pointwise", -1),
+        ("pointwise_kernel_size", 2), ("dropout", 1), ("final_relu", 2), ("batch_norm", "no"), ("input_size", 0),
+        ("input_size", (224, 224)),
     ],
-)
+)  # fmt: skip
 def test_the_constructor_names_the_bad_argument(name, bad):
     with pytest.raises(ValueError) as caught:
         NiN(**{name: bad})
     assert str(caught.value).startswith(f"{name}={bad!r} ")
 
 
-def test_an_unknown_choice_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="'default', 'xavier', 'kaiming', 'alive'"):
-        NiN(init="he")
-
-
 # ---- input sizes
-
-
-def run_the_layers(size):
-    """Return the height behind each block and pooling of the textbook's network, up to the one that PyTorch refuses."""
-    x, heights = torch.empty(1, 1, size, size, device="meta"), []
-    for layer in textbook_nin()[:6].to("meta"):
-        try:
-            x = layer(x)
-        except RuntimeError:
-            break
-        heights.append(x.shape[2])
-    return heights
-
-
-@pytest.mark.parametrize("size", [67, 68, 96, 99, 112, 128, 224, 333])
-def test_feature_sizes_are_those_of_the_layers(size):
-    assert [height for _, height in feature_sizes(size)] == run_the_layers(size)
-    assert last_feature_size(size) == run_the_layers(size)[-1]
-
-
-def test_the_smallest_input_size_is_where_the_layers_begin_to_work():
-    smallest = smallest_input_size()
-    assert smallest == 67
-    assert run_the_layers(smallest)[5:] == [1]
-    assert len(run_the_layers(smallest - 1)) == 5
-
-
-@pytest.mark.parametrize("feature_size", [1, 2, 3, 5])
-def test_smallest_input_size_of_a_larger_map_is_the_smallest(feature_size):
-    size = smallest_input_size(feature_size)
-    assert last_feature_size(size) == feature_size
-    if feature_size > 1:
-        assert last_feature_size(size - 1) == feature_size - 1
-
-
-@pytest.mark.parametrize(
-    "size, layer", [(1, "block1"), (10, "block1"), (11, "pool1"), (34, "pool2"), (35, "pool3"), (66, "pool3")]
-)
-def test_a_size_that_is_too_small_names_the_layer_that_breaks_and_what_would_do(size, layer):
-    names = ["block1", "pool1", "block2", "pool2", "block3", "pool3"]
-    assert names[len(run_the_layers(size))] == layer
-    message = rf"^input_size={size} is too small.*{layer},.*; 67 is the smallest that works$"
-    with pytest.raises(ValueError, match=message):
-        NiN(input_size=size)
 
 
 def test_66_pixels_fail_in_the_forward_pass_too_and_67_work():
@@ -549,34 +455,6 @@ def test_every_alive_class_gets_a_gradient(options, random_images):
     F.cross_entropy(model(random_images), torch.tensor([0, 1, 2, 3])).backward()
     gradients = convolutions(model.block4)[0].weight.grad.flatten(1)
     assert gradients.shape[0] == 10 and gradients.any(dim=1).all()
-
-
-def test_the_blocks_are_alexnets_first_three_convolutions():
-    """AlexNet as the chapter has it: 96, 256 and 384 channels, kernels 11, 5 and 3, strides 4, 1 and 1."""
-    assert [(channels, kernel, stride) for channels, kernel, stride, _ in BLOCKS] == [
-        (96, 11, 4), (256, 5, 1), (384, 3, 1),
-    ]  # fmt: skip
-
-
-# heads and pixels by arithmetic
-
-
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("input_size, num_classes", [(224, 10), (99, 3), (67, 1000)])
-def test_head_parameters_are_those_of_the_network_behind_the_dropout(head, input_size, num_classes):
-    with torch.device("meta"):
-        model = NiN(head=head, input_size=input_size, num_classes=num_classes)
-    behind = model[list(dict(model.named_children())).index("dropout") :]
-    assert head_parameters(head, input_size, num_classes) == sum(p.numel() for p in behind.parameters())
-
-
-def test_head_parameters_refuse_what_is_no_head():
-    with pytest.raises(ValueError, match="head='mean' must be one of 'gap', 'fc', 'fc3'"):
-        head_parameters("mean")
-    with pytest.raises(ValueError, match="num_classes=0"):
-        head_parameters("gap", num_classes=0)
-    with pytest.raises(ValueError, match="input_size=66 is too small"):
-        head_parameters("fc", 66)
 
 
 def test_a_perceptron_at_each_pixel_is_the_convolution():

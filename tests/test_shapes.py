@@ -1,4 +1,4 @@
-"""The convolution arithmetic against PyTorch, and the layer table against the chapter and the models themselves."""
+"""The convolution arithmetic against PyTorch."""
 
 import itertools
 
@@ -6,97 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nin_helpers.layer_table import layer_table
-from nin_helpers.nin import NiN
 from nin_helpers.shapes import conv_output_size, judge_size, ladder
-
-# The chapter's table of NiN: per stage the output (C, H, W) and the parameters of its convolutions
-NIN_STAGES = [
-    ("block1", (96, 54, 54), (11_712, 9_312, 9_312)),
-    ("pool1", (96, 26, 26), ()),
-    ("block2", (256, 26, 26), (614_656, 65_792, 65_792)),
-    ("pool2", (256, 12, 12), ()),
-    ("block3", (384, 12, 12), (885_120, 147_840, 147_840)),
-    ("pool3", (384, 5, 5), ()),
-    ("dropout", (384, 5, 5), ()),
-    ("block4", (10, 5, 5), (34_570, 110, 110)),
-    ("gap", (10, 1, 1), ()),
-    ("flatten", (10,), ()),
-]
-
-
-class SharedBlock(nn.Module):
-    """One convolution and one normalisation, each called twice, around a shortcut as in a ResNet."""
-
-    def __init__(self, channels):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU()
-
-    def forward(self, x):
-        y = self.relu(self.norm(self.conv(x)))
-        return self.relu(x + self.norm(self.conv(y)))
-
-
-class Oddities(nn.Module):
-    """Tied weights, a parameter of its own, a frozen one, and a layer that no pass reaches."""
-
-    def __init__(self):
-        super().__init__()
-        self.encode = nn.Linear(6, 6, bias=False)
-        self.decode = nn.Linear(6, 6)
-        self.decode.weight = self.encode.weight
-        self.scale = nn.Parameter(torch.ones(3))
-        self.counts = nn.Parameter(torch.ones(5, dtype=torch.int64), requires_grad=False)
-        self.unused = nn.Linear(2, 3)
-
-    def forward(self, x):
-        return self.decode(self.encode(x)) * self.scale.sum()
-
-
-def resnet_like():
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3),
-        SharedBlock(8),
-        SharedBlock(8),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 2),
-    )
-
-
-def alexnet_like():
-    return nn.Sequential(
-        nn.Sequential(nn.Conv2d(1, 96, 11, 4, 1), nn.ReLU(), nn.MaxPool2d(3, 2)),
-        nn.Sequential(nn.Conv2d(96, 256, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
-        nn.Sequential(nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(384, 384, 3, padding=1), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten()),
-        nn.Sequential(nn.Linear(6400, 4096), nn.ReLU(), nn.Dropout()),
-        nn.Sequential(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()),
-        nn.Linear(4096, 10),
-    )
-
-
-MODELS = [
-    pytest.param(NiN, (1, 1, 224, 224), id="NiN"),
-    pytest.param(lambda: NiN(batch_norm=True, head="fc", input_size=67), (2, 1, 67, 67), id="NiN-fc-batch_norm"),
-    pytest.param(resnet_like, (1, 3, 32, 32), id="resnet_like"),
-    pytest.param(alexnet_like, (1, 1, 224, 224), id="alexnet_like"),
-    pytest.param(Oddities, (4, 6), id="oddities"),
-    pytest.param(lambda: nn.Linear(6, 2), (4, 6), id="one_layer"),
-    pytest.param(lambda: nn.LSTM(3, 5), (7, 2, 3), id="tuple_output"),
-    pytest.param(nn.Sequential, (4, 6), id="empty"),
-]
-
-
-def count_parameters(model):
-    """The reference: PyTorch's own list of parameters, each once."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-# ---- conv_output_size
 
 
 @pytest.mark.parametrize("kernel_size, stride", list(itertools.product((1, 2, 3, 5, 11), (1, 2, 4))))
@@ -118,18 +28,10 @@ def test_conv_output_size_defaults_to_stride_1_without_padding():
     assert conv_output_size(10, 3) == 8
 
 
-@pytest.mark.parametrize("bad", [0, -1, 2.0, "3", None, True])
-@pytest.mark.parametrize("name", ["size", "kernel_size", "stride"])
-def test_conv_output_size_names_the_argument_that_is_no_positive_int(name, bad):
-    arguments = {"size": 8, "kernel_size": 3, "stride": 1, name: bad}
-    with pytest.raises(ValueError, match=rf"^{name}={bad!r} "):
-        conv_output_size(**arguments)
-
-
-@pytest.mark.parametrize("bad", [-1, 0.5, False])
-def test_conv_output_size_names_a_bad_padding(bad):
-    with pytest.raises(ValueError, match=rf"^padding={bad!r} "):
-        conv_output_size(8, 3, padding=bad)
+@pytest.mark.parametrize("name, bad", [("size", 0), ("kernel_size", 0), ("stride", 0), ("padding", -1)])
+def test_conv_output_size_names_the_argument_that_is_out_of_range(name, bad):
+    with pytest.raises(ValueError, match=rf"^{name}={bad} must be"):
+        conv_output_size(**{"size": 8, "kernel_size": 3, name: bad})
 
 
 @pytest.mark.parametrize("size, kernel_size, padding", [(2, 3, 0), (4, 11, 3), (1, 4, 1)])
@@ -142,243 +44,10 @@ def test_conv_output_size_refuses_a_window_that_does_not_fit_and_says_what_would
         conv_output_size(smallest - 1, kernel_size, padding=padding)
 
 
-# ---- layer_table: what it says
-
-
-def test_blocks_of_nin_are_those_of_the_chapter():
-    table = layer_table(NiN(), (1, 1, 224, 224), per="block")
-    assert [(row.name, row.output_shape[1:], row.parameters) for row in table] == [
-        (name, shape, sum(parameters)) for name, shape, parameters in NIN_STAGES
-    ]
-    assert table.total_parameters == 1_992_166
-
-
-def test_each_row_of_nin_takes_what_the_row_before_gives():
-    table = layer_table(NiN(), (1, 1, 224, 224))
-    assert table[0].input_shape == (1, 1, 224, 224)
-    assert all(row.input_shape == before.output_shape for before, row in itertools.pairwise(table))
-
-
-def test_layers_of_nin_are_those_of_the_chapter():
-    table = layer_table(NiN(), (1, 1, 224, 224))
-    convolutions = [row for row in table if row.type == "Conv2d"]
-    assert [row.parameters for row in convolutions] == [n for _, _, parameters in NIN_STAGES for n in parameters]
-    shapes = [shape for _, shape, parameters in NIN_STAGES for _ in parameters]
-    assert [row.output_shape[1:] for row in convolutions] == shapes
-    assert {row.type for row in table if row.parameters == 0} == {
-        "ReLU", "MaxPool2d", "Dropout", "AdaptiveAvgPool2d", "Flatten",
-    }  # fmt: skip
-
-
-def test_layer_table_of_another_input_size_is_the_models_own():
-    model = NiN(3, input_size=99)
-    (*_, before_gap, _, _) = layer_table(model, (5, 3, 99, 99), per="block")
-    assert before_gap.output_shape == tuple(model[:-2](torch.zeros(5, 3, 99, 99)).shape)
-
-
-@pytest.mark.parametrize("per", ["layer", "block"])
-@pytest.mark.parametrize("make, shape", MODELS)
-def test_totals_are_sums_and_count_each_parameter_once(make, shape, per):
-    model = make()
-    table = layer_table(model, shape, per=per)
-    assert table.total_parameters == sum(row.parameters for row in table) == count_parameters(model)
-
-
-def test_a_module_called_twice_has_two_rows_and_counts_once():
-    table = layer_table(SharedBlock(4), (1, 4, 8, 8))
-    assert [(row.name, row.parameters) for row in table] == [
-        ("conv", 144), ("norm", 8), ("relu", 0), ("conv", 0), ("norm", 0), ("relu", 0),
-    ]  # fmt: skip
-
-
-def test_tied_weights_count_where_they_are_first_used():
-    rows = {row.name: row.parameters for row in layer_table(Oddities(), (4, 6))}
-    assert (rows["encode"], rows["decode"]) == (36, 6)
-
-
-def test_parameters_outside_the_pass_have_a_row_without_shapes():
-    rows = {row.name: row for row in layer_table(Oddities(), (4, 6))}
-    assert (rows["unused"].parameters, rows["unused"].input_shape, rows["unused"].output_shape) == (9, None, None)
-    assert (rows["(model)"].parameters, rows["(model)"].output_shape) == (8, None)
-
-
-def test_a_single_layer_is_its_own_row():
-    (row,) = layer_table(nn.Linear(6, 2), (4, 6))
-    assert (row.name, row.type, row.input_shape, row.output_shape, row.parameters) == (
-        "(model)", "Linear", (4, 6), (4, 2), 14,
-    )  # fmt: skip
-
-
-def test_per_block_gives_the_direct_children():
-    table = layer_table(resnet_like(), (1, 3, 32, 32), per="block")
-    assert [row.type for row in table] == [
-        "Conv2d", "SharedBlock", "SharedBlock", "AdaptiveAvgPool2d", "Flatten", "Linear",
-    ]  # fmt: skip
-
-
-def test_alexnet_has_the_parameters_of_the_chapter():
-    assert layer_table(alexnet_like(), (1, 1, 224, 224)).total_parameters == 46_764_746
-
-
-def test_three_numbers_are_one_image():
-    assert layer_table(NiN(), (1, 224, 224)).rows == layer_table(NiN(), (1, 1, 224, 224)).rows
-
-
-def test_three_numbers_stay_as_they_are_without_2d_convolutions():
-    assert layer_table(nn.Linear(6, 2), (4, 5, 6))[0].output_shape == (4, 5, 2)
-
-
-def test_a_row_is_found_by_index_and_the_rows_are_counted():
-    table = layer_table(NiN(), (1, 1, 224, 224), per="block")
-    assert len(table) == len(NIN_STAGES)
-    assert table[0].name == "block1" and [row.name for row in table[-2:]] == ["gap", "flatten"]
-
-
-# ---- layer_table: the model is left as it was
-
-
-@pytest.mark.parametrize("make, shape", MODELS)
-def test_weights_and_buffers_stay_bit_identical(make, shape):
-    model = make()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    layer_table(model, shape)
-    after = model.state_dict()
-    assert list(after) == list(before) and all(torch.equal(after[name], before[name]) for name in before)
-    assert {parameter.device.type for parameter in model.parameters()} <= {"cpu"}
-
-
-def test_the_running_statistics_do_not_move():
-    model = SharedBlock(4).train()
-    model(torch.rand(2, 4, 8, 8))  # so that they differ from where a new layer starts
-    before = [buffer.clone() for buffer in model.buffers()]
-    layer_table(model, (2, 4, 8, 8))
-    assert all(torch.equal(old, new) for old, new in zip(before, model.buffers()))
-    assert model.norm.num_batches_tracked == 2
-
-
-def test_mixed_modes_stay():
-    model = NiN().train()
-    model.block2.eval()
-    before = [module.training for module in model.modules()]
-    layer_table(model, (1, 1, 224, 224))
-    assert [module.training for module in model.modules()] == before and len(set(before)) == 2
-
-
-def test_hooks_of_the_user_neither_fire_nor_vanish():
-    model, calls = resnet_like(), []
-    model.register_forward_pre_hook(lambda *_: calls.append("before"))
-    model[1].conv.register_forward_hook(lambda *_, **__: calls.append("with kwargs"), with_kwargs=True)
-    model[5].register_forward_hook(lambda *_: calls.append("after"))
-    layer_table(model, (1, 3, 32, 32))
-    assert calls == []
-    model(torch.zeros(1, 3, 32, 32))
-    assert calls == ["before", "with kwargs", "with kwargs", "after"]
-
-
-def test_a_hook_that_keeps_activations_does_no_harm():
-    """deepcopy refuses tensors that carry a gradient, and a hook's own object often holds some."""
-    model, kept = nn.Sequential(nn.Linear(3, 3)), {}
-
-    class Checkpointer:
-        def __init__(self):
-            self.output = None
-
-        def keep(self, module, arguments, output):
-            self.output = kept["output"] = output
-
-    model[0].register_forward_hook(Checkpointer().keep)
-    model(torch.ones(1, 3))
-    output = kept["output"]
-    assert layer_table(model, (1, 3)).total_parameters == 12
-    assert kept["output"] is output
-
-
-def test_gradients_and_requires_grad_stay():
-    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
-    model[0].requires_grad_(False)
-    model(torch.ones(1, 3)).backward()
-    gradient = model[1].weight.grad.clone()
-    layer_table(model, (1, 3))
-    assert torch.equal(model[1].weight.grad, gradient) and not model[0].weight.requires_grad
-
-
-def test_the_random_state_stays():
-    model = NiN()
-    before = torch.random.get_rng_state()
-    layer_table(model.train(), (1, 1, 224, 224))  # has dropout
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_the_model_is_as_it_was_after_a_refusal_too():
-    model = NiN().train()
-    with pytest.raises(ValueError):
-        layer_table(model, (1, 1, 60, 60))
-    assert all(module.training and not module._forward_hooks for module in model.modules())
-
-
-# ---- layer_table: how it shows, what it refuses
-
-
-def test_text_has_the_header_each_row_and_the_total():
-    lines = str(layer_table(NiN(), (1, 1, 224, 224), per="block")).splitlines()
-    assert lines[0].split()[:2] == ["name", "type"]
-    assert lines[2].split("  ")[0] == "block1" and "1 × 96 × 54 × 54" in lines[2] and lines[2].endswith("30,336")
-    assert lines[-1].startswith("total") and lines[-1].endswith("1,992,166")
-    assert len(lines) == len(NIN_STAGES) + 4 and len({len(line) for line in lines}) == 1
-
-
-def test_text_shows_missing_shapes_as_a_dash():
-    line = next(line for line in str(layer_table(Oddities(), (4, 6))).splitlines() if line.startswith("unused"))
-    assert line.split() == ["unused", "Linear", "–", "–", "9"]
-
-
-def test_html_has_a_line_for_each_row_and_the_total():
-    page = layer_table(NiN(), (1, 1, 224, 224), per="block")._repr_html_()
-    assert page.count("<tr>") == len(NIN_STAGES) + 2
-    assert ">1 × 96 × 54 × 54</td>" in page and ">1,992,166</th>" in page
-
-
-def test_html_escapes_names():
-    kind = type("<b>&", (nn.Linear,), {})
-    page = layer_table(nn.Sequential(kind(2, 2)), (1, 2))._repr_html_()
-    assert "&lt;b&gt;&amp;" in page and "<b>" not in page
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 224, 224), (1, 1, 60, 60), (1, 224), (1, 1, 1, 224, 224), ()])
-def test_a_shape_that_the_model_refuses_is_named(shape):
-    with pytest.raises(ValueError) as caught:
-        layer_table(NiN(), shape)
-    assert str(caught.value).startswith(f"input_shape={shape} does not run through NiN: ")
-
-
-def test_the_reason_of_the_refusal_is_the_models_own():
-    with pytest.raises(ValueError, match=r"pool3.*67 is the smallest that works"):
-        layer_table(NiN(), (1, 1, 60, 60))
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 0, 224), (1, 1, -5, 224), (1, 1, 2.5, 224), (True, 1, 224, 224), (1, "a")])
-def test_a_shape_that_holds_no_sizes_is_named(shape):
-    with pytest.raises(ValueError) as caught:
-        layer_table(NiN(), shape)
-    assert f"input_shape={shape}" in str(caught.value)
-
-
-@pytest.mark.parametrize("shape", [224, "224", None])
-def test_a_shape_that_is_no_tuple_is_refused(shape):
-    with pytest.raises(ValueError, match=rf"^input_shape={shape!r} must be a tuple"):
-        layer_table(NiN(), shape)
-
-
-@pytest.mark.parametrize("per", ["nonsense", None, 3])
-def test_per_must_be_layer_or_block(per):
-    with pytest.raises(ValueError, match=rf'^per={per!r} must be "layer" or "block"'):
-        layer_table(NiN(), (1, 1, 224, 224), per=per)
-
-
 # the ladder
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(12))
 def test_a_ladder_is_a_real_forward_pass(seed):
     generator = torch.Generator().manual_seed(seed)
 
@@ -388,20 +57,20 @@ def test_a_ladder_is_a_real_forward_pass(seed):
     size = draw(1, 60)
     windows = [(f"layer {n}", draw(1, 8), draw(1, 7), draw(1, 4), draw(0, 3)) for n in range(4)]
     x, broken = torch.zeros(1, 1, size, size, device="meta"), False
-    for rung, (name, channels, *window) in zip(ladder(size, windows), windows):
-        assert (rung.name, rung.channels, rung.kernel_size, rung.stride, rung.padding) == (name, channels, *window)
+    for step, (name, channels, *window) in zip(ladder(size, windows), windows):
+        assert (step.name, step.channels, step.kernel_size, step.stride, step.padding) == (name, channels, *window)
         if broken:
-            assert rung.size is rung.output is rung.unused is rung.problem is None
+            assert step.size is step.output is step.unused is step.problem is None
             continue
-        assert rung.size == x.shape[-1]
+        assert step.size == x.shape[-1]
         try:
             x = nn.Conv2d(x.shape[1], channels, *window, device="meta")(x)
         except RuntimeError:
             broken = True
-            assert rung.output is None and rung.problem.startswith(f"{name} needs a window of {window[0]}, but only")
+            assert step.output is None and step.problem.startswith(f"{name} needs a window of {window[0]}, but only")
         else:
-            assert rung.output == x.shape[-1] and rung.problem is None
-            assert f"{rung.formula} = " and eval(rung.formula.translate(PYTHON)) == rung.output
+            assert step.output == x.shape[-1] and step.problem is None
+            assert f"{step.formula} = " and eval(step.formula.translate(PYTHON)) == step.output
 
 
 PYTHON = str.maketrans({"⌊": "(", "⌋": ")", "·": "*", "−": "-", "/": "//"})
@@ -409,13 +78,13 @@ PYTHON = str.maketrans({"⌊": "(", "⌋": ")", "·": "*", "−": "-", "/": "//"
 
 @pytest.mark.parametrize("size, window", [(224, (11, 4, 0)), (54, (3, 2, 0)), (9, (3, 4, 0)), (26, (5, 1, 2))])
 def test_unused_rows_at_the_end_change_nothing(size, window):
-    (rung,) = ladder(size, [("layer", 1, *window)])
+    (step,) = ladder(size, [("layer", 1, *window)])
     layer, x = nn.Conv2d(1, 1, *window), torch.zeros(1, 1, size, size)
     used = x.clone()
-    if rung.unused:
-        x[..., -rung.unused :, :] = 1
+    if step.unused:
+        x[..., -step.unused :, :] = 1
         assert torch.equal(layer(x), layer(used))
-    used[..., size - rung.unused - 1, :] = 1
+    used[..., size - step.unused - 1, :] = 1
     assert not torch.equal(layer(used), layer(torch.zeros_like(used)))
 
 
@@ -427,7 +96,6 @@ def test_unused_rows_at_the_end_change_nothing(size, window):
         (5, ("a", 1, 0, 1, 0), "kernel_size=0"),
         (5, ("a", 1, 1, 0, 0), "stride=0"),
         (5, ("a", 1, 1, 1, -1), "padding=-1"),
-        (5, ("a", 1, 2.5, 1, 0), "kernel_size=2.5"),
     ],
 )
 def test_a_ladder_refuses_what_is_out_of_range(size, window, message):
@@ -437,7 +105,7 @@ def test_a_ladder_refuses_what_is_out_of_range(size, window, message):
 
 @pytest.mark.parametrize("guess, right", [("26", True), (" 26 ", True), ("27", False), (26, True)])
 def test_a_guess_is_judged(guess, right):
-    (rung,) = ladder(54, [("pool 1", 96, 3, 2, 0)])
-    found, sentence = judge_size(rung, guess)
+    (step,) = ladder(54, [("pool 1", 96, 3, 2, 0)])
+    found, sentence = judge_size(step, guess)
     assert found == right
     assert sentence.endswith("behind pool 1 there are ⌊(54 + 2·0 − 3) / 2⌋ + 1 = 26 pixels.")
