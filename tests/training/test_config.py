@@ -56,7 +56,7 @@ def test_an_unknown_setting_is_answered_with_the_known_ones():
 def test_each_profile_goes_with_each_recipe_or_says_which_size_would(profile):
     for recipe in RECIPES:
         size = PROFILES[profile]["size"]
-        if recipe == "progressive" and size < 99:
+        if "progressive_resizing" in RECIPES[recipe] and size < 99:
             with pytest.raises(
                 ValueError, match=rf"^size={size} is too small for progressive_resizing=0.5.*99 would do"
             ):
