@@ -38,7 +38,7 @@ PROFILES = {
     "quick": {"size": 112, "batch_size": 64, "num_steps": 1500},
     # all images, ten times, at a size that a CPU can do
     "long": {"size": 99, "batch_size": 128, "num_epochs": 10, "num_evaluations": 10},
-    # the same at a size whose last map has 4 × 4 pixels, in an hour or two
+    # ten epochs at the smallest size whose last map is 5 × 5, as at 224 pixels
     "pretrained": {"size": 195, "batch_size": 128, "num_epochs": 10, "num_evaluations": 20, "validation_limit": None},
     # one of the many runs of an experiment
     "reduced": {"size": 99, "batch_size": 32, "num_steps": 300, "num_evaluations": 6, "test_limit": 2000},

@@ -48,8 +48,8 @@ json.dump(history | {"threads": [before, gloo_threads()]}, open(f"{name}.json", 
 """
 
 
-def launch(*command, processes=2):
-    return run("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *command)
+def launch(*command):
+    return run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command)
 
 
 def run(*command):
@@ -166,14 +166,10 @@ def test_checkpoints_by_the_clock_are_agreed_upon(monkeypatch):
     assert group.any(100, due=False) and asked == [0.0]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [(), pytest.param(("--compile",), marks=pytest.mark.skipif(not shutil.which("g++"), reason="needs a compiler"))],
-    ids=str,
-)
-def test_the_command_line_runs_under_torchrun_and_writes_once(tmp_path, options):
-    command = ["-m", "nin_helpers", "train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu", *options]
-    process = launch(*command, "--out", tmp_path / "run")
+def test_the_command_line_runs_under_torchrun_and_writes_once(tmp_path):
+    """Compiled, where there is a compiler: the batch's last share is too small to be worth it and goes plain."""
+    command = ["-m", "nin_helpers", "train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu"]
+    process = launch(*command, *(["--compile"] if shutil.which("g++") else []), "--out", tmp_path / "run")
     out = process.stdout
     assert "compile failed" not in process.stderr
     assert out.count("test accuracy") == 1 and out.count("train, ") == 1
