@@ -15,7 +15,7 @@ from nin_helpers.architecture import (
     INITS,
     feature_sizes,
 )
-from nin_helpers.nin import NiN, initialise, nin_block, nin_family, perceptron_at
+from nin_helpers.nin import NiN, initialise, nin_block, nin_family, paper_nin, perceptron_at
 from nin_helpers.resources import count_macs
 from nin_helpers.shapes import conv_output_size
 
@@ -455,6 +455,29 @@ def test_every_alive_class_gets_a_gradient(options, random_images):
     F.cross_entropy(model(random_images), torch.tensor([0, 1, 2, 3])).backward()
     gradients = convolutions(model.block4)[0].weight.grad.flatten(1)
     assert gradients.shape[0] == 10 and gradients.any(dim=1).all()
+
+
+# ---- the paper's own network
+
+
+def test_the_papers_network_has_its_counts_and_sizes():
+    with torch.device("meta"):
+        model = paper_nin()
+    assert count_parameters(model) == 966_986
+    heights, x = [], torch.zeros(1, 3, 32, 32, device="meta")
+    for name, layer in model.named_children():
+        x = layer(x)
+        heights += [x.shape[2]] if name.startswith(("block", "pool")) else []
+    assert heights == [32, 16, 16, 8, 8]
+
+
+@pytest.mark.parametrize("size", [28, 40])
+def test_each_logit_of_the_papers_network_is_the_mean_of_its_map(size):
+    model = paper_nin(1, 7, batch_norm=True).eval()
+    x = torch.rand(2, 1, size, size)
+    maps = model[:-2](x)
+    assert maps.shape[1] == 7 and maps.shape[2] > 1
+    torch.testing.assert_close(model(x), maps.mean(dim=(2, 3)))
 
 
 def test_a_perceptron_at_each_pixel_is_the_convolution():
