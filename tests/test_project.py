@@ -1,4 +1,4 @@
-"""What holds the project together: pins, stamping, the runner of the notebooks, and the arrows between modules."""
+"""What holds the project together: pins, the runner of the notebooks, and the arrows between modules."""
 
 import ast
 import importlib
@@ -8,11 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from repository import ROOT, read, run
 
 from nin_helpers.training import PROFILES, RECIPES
 
@@ -21,7 +21,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Imports point one way: a module may import those of earlier lines, none of its own line.
 LAYERS = (
@@ -47,14 +46,6 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if path.name != "__init__.py"
 )
-
-
-def read(*parts):
-    return ROOT.joinpath(*parts).read_text(encoding="utf-8")
-
-
-def run(*command, **environment):
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
 
 
 # modules
@@ -203,61 +194,6 @@ def test_no_data_set_is_committed():
 def test_results_say_what_they_were_measured_on(path):
     result = json.loads(path.read_text(encoding="utf-8"))
     assert all(result.get(key) for key in ("data", "device", "versions", "command"))
-
-
-# make stamp
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of what `make stamp` reads and writes."""
-    for name in ("notebooks", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("runs", ".*", "__pycache__"))
-    for name in ("README.md", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
-
-
-def stamp(folder, repository=None):
-    """Stamp a copy, after setting its address; return the run and the texts by path."""
-    settings = folder / "pyproject.toml"
-    if repository is not None:
-        text = re.sub(r'(?m)^repository = ".*"', f'repository = "{repository}"', settings.read_text(encoding="utf-8"))
-        settings.write_text(text, encoding="utf-8")
-    result = run(sys.executable, str(folder / "tools" / "stamp.py"))
-    paths = [folder / "README.md", *(folder / "notebooks").glob("[0-9][0-9]_*.*")]
-    return result, {path.relative_to(folder): path.read_text(encoding="utf-8") for path in paths}
-
-
-def test_committed_files_are_stamped(copy):
-    result, texts = stamp(copy)
-    assert result.returncode == 0, result.stderr
-    assert texts == {path: read(path) for path in texts}, "run make stamp"
-
-
-def test_stamping_puts_the_links_in_and_takes_them_out(copy):
-    before = stamp(copy, "")[1]
-    after = stamp(copy, "someone/nin")[1]
-    readme = after.pop(Path("README.md"))
-    assert "https://mybinder.org/v2/gh/someone/nin/main?urlpath=lab/tree/notebooks" in readme
-    assert "https://github.com/someone/nin/actions/workflows/test.yml/badge.svg" in readme
-    assert "(https://someone.github.io/nin/)" in readme
-    for path, text in after.items():
-        assert text.count("someone/nin") == 1
-        if path.suffix == ".ipynb":
-            assert f"https://colab.research.google.com/github/someone/nin/blob/main/{path.as_posix()}" in readme
-            set_up = json.loads(text)["cells"][1]["source"]
-            assert 'REPOSITORY = "someone/nin"  # owner/name on GitHub, set by `make stamp`\n' in set_up
-    assert stamp(copy)[1] == {Path("README.md"): readme, **after}, "stamping twice is stamping once"
-    assert stamp(copy, "")[1] == before
-
-
-@pytest.mark.parametrize("repository", ["nin", "https://github.com/someone/nin", "some one/nin", "a/b/c", "-a/b"])
-def test_stamping_refuses_what_is_no_address(copy, repository):
-    before = stamp(copy, "")[1]
-    result, after = stamp(copy, repository)
-    assert result.returncode == 1 and repr(repository) in result.stderr and "OWNER/NAME" in result.stderr
-    assert after == before
 
 
 # make chapter and make notebooks
