@@ -47,9 +47,7 @@ lab: setup ## open JupyterLab on notebooks/
 	$(BIN)/python -m jupyterlab notebooks $(LAB_FLAGS)
 
 test: lint ## ruff, the unit tests, then every notebook's outputs, on the smoke profile
-	$(BIN)/python -m pytest
-	NIN_PROFILE=$${NIN_PROFILE:-smoke} $(BIN)/python -m pytest --nbval notebooks --nbval-cell-timeout 300 \
-		--ignore-glob "$(APPENDIX)/nin_in_*"
+	$(BIN)/pytest --nbval
 
 # A chromium that is there is taken; root on Debian gets Debian's; everyone else gets Playwright's own, in their cache.
 test-browser: setup ## run every notebook in JupyterLab, in a browser; screenshots go to build/screenshots/
@@ -61,7 +59,7 @@ test-browser: setup ## run every notebook in JupyterLab, in a browser; screensho
 	$(BIN)/python -m pytest tests/browser
 
 test-colab: $(COLAB)/.installed ## every notebook as on Colab: its versions, and nin_helpers from the set-up cell
-	$(COLAB)/bin/python -m pytest --noconftest --verbose --disable-warnings tests/colab
+	$(COLAB)/bin/python -m pytest --override-ini addopts= --noconftest --verbose --disable-warnings tests/colab
 
 # The stamp file lists what is there without nin_helpers: to this the tests return.
 $(COLAB)/.installed: tests/colab/requirements.txt
