@@ -1,12 +1,95 @@
-"""`pytest --nbval`: what is tested, when and with what."""
+"""`make setup` and `pytest --nbval`: what is installed, and what is tested, when and with what."""
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output, writes_json
-from repository import ROOT, run
+from repository import ROOT, load, run
+
+# make setup
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch):
+    """tools/environment.py in a folder that has requirements; its `ran` lists the commands, none of which is run."""
+    tool = load("environment")
+    tool.ran = []
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "run", lambda *command, **variables: tool.ran.append(" ".join(map(str, command))))
+    monkeypatch.setitem(tool.ENVIRONMENTS, "", ("requirements.txt", [f"3.{sys.version_info[1]}"]))
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).touch()
+    (tmp_path / ".venv").mkdir()
+    return tool
+
+
+def test_set_up_installs_what_is_asked_for_once(tool, tmp_path):
+    assert tool.main([]) == 0
+    made, uv, packages = tool.ran
+    assert made == f"{sys.executable} -m venv --clear {tmp_path / '.venv'}" and uv.endswith("-c requirements.txt uv")
+    assert packages.endswith("--requirement requirements.txt --editable .")
+    assert tool.main([]) == 0 and len(tool.ran) == 3, "nothing has changed"
+    for changed in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / changed).write_text("changed")
+        assert tool.main([]) == 0
+    assert tool.ran[3:] == [uv, packages] * 2, "the environment that is there is brought up to date"
+
+
+def test_a_set_up_that_was_interrupted_starts_again(tool, tmp_path, monkeypatch):
+    tool.main([])
+    (tmp_path / "requirements.txt").write_text("changed")
+
+    def fail(*command, **variables):
+        raise subprocess.CalledProcessError(7, command)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, "run", fail)
+        assert tool.main([]) == 7
+    tool.main([])
+    assert tool.ran[3:] == tool.ran[:3]
+
+
+def test_a_python_that_will_not_do_is_named_or_another_is_found(tool, tmp_path, monkeypatch):
+    monkeypatch.setitem(tool.ENVIRONMENTS, "", ("requirements.txt", ["3.98", "3.99"]))
+    with pytest.raises(SystemExit, match=r"is Python 3\.\d+, and must be one of 3\.98, 3\.99: add PYTHON=python3\.98"):
+        tool.main([])
+    (tmp_path / ".venv" / "bin").mkdir()
+    (tmp_path / ".venv" / "bin" / "uv").touch()
+    tool.create(tmp_path / ".venv-mxnet", ["3.98"])
+    assert "uv venv --clear --seed --python 3.98" in tool.ran[-1]
+
+
+def test_a_framework_gets_a_kernel_and_has_it_again_after_jupyter_was_installed_anew(tool, tmp_path, monkeypatch):
+    monkeypatch.setitem(tool.ENVIRONMENTS, "jax", ("requirements.txt", [f"3.{sys.version_info[1]}"]))
+    (tmp_path / ".venv-jax").mkdir()
+    kernel = tmp_path / ".venv" / "share" / "jupyter" / "kernels" / "nin-jax"
+    assert tool.main(["jax"]) == 0
+    assert f"ipykernel install --prefix {tmp_path / '.venv'} --name nin-jax" in tool.ran[-1] and len(tool.ran) == 4
+    kernel.mkdir(parents=True)
+    assert tool.main(["jax"]) == 0 and len(tool.ran) == 4
+    kernel.rmdir()
+    assert tool.main(["jax"]) == 0 and tool.ran[4:] == tool.ran[3:4]
+
+
+def test_what_pytorch_does_is_recorded_anew_when_its_code_has_changed(tmp_path):
+    appendix = [f"notebooks/frameworks/{name}.py" for name in ("reference", "nin_pytorch", "weights")]
+    sources = ["nin_helpers/nin.py", *appendix]
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for path in (*sources, "build/frameworks/pytorch.safetensors"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    make = ["make", "-C", tmp_path, "--question", "--old-file", "setup"]
+    assert run(*make, "build/frameworks/pytorch.safetensors").returncode == 0
+    for path in sources:
+        assert run(*make, "--what-if", path, "build/frameworks/pytorch.safetensors").returncode == 1, path
+
+
+# pytest --nbval
+
 
 UNIT_TEST = "import os\n\n\ndef test_profile():\n    assert os.environ.get('NIN_PROFILE') != 'smoke'\n"
 NOTEBOOKS = {  # and their kernels
