@@ -55,10 +55,10 @@ def test_a_set_up_that_was_interrupted_starts_again(tool, tmp_path, monkeypatch)
 
 def test_a_python_that_will_not_do_is_named_or_another_is_found(tool, tmp_path, monkeypatch):
     monkeypatch.setitem(tool.ENVIRONMENTS, "", ("requirements.txt", ["3.98", "3.99"]))
-    with pytest.raises(SystemExit, match=r"is Python 3\.\d+, and must be one of 3\.98, 3\.99: add PYTHON=python3\.98"):
-        tool.main([])
     (tmp_path / ".venv" / "bin").mkdir()
     (tmp_path / ".venv" / "bin" / "uv").touch()
+    with pytest.raises(SystemExit, match=r"is Python 3\.\d+, and must be one of 3\.98, 3\.99: add PYTHON=python3\.98"):
+        tool.main([])
     tool.create(tmp_path / ".venv-mxnet", ["3.98"])
     assert "uv venv --clear --seed --python 3.98" in tool.ran[-1]
 

@@ -65,7 +65,7 @@ def create(folder, pythons):
     uv = environment() / "bin" / "uv"
     if version in pythons:
         run(sys.executable, "-m", "venv", "--clear", folder)
-    elif uv.exists():  # where pyenv has that Python, it must be asked for it
+    elif uv.exists() and folder != environment():  # where pyenv has that Python, it must be asked for it
         run(uv, "venv", "--clear", "--seed", "--python", pythons[0], folder, PYENV_VERSION=pythons[0])
     else:
         known = ", ".join(pythons)
