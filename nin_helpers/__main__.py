@@ -51,7 +51,7 @@ def _parser():
     experiment.add_argument("name", nargs="?", help="what to measure, see below")
     experiment.add_argument("--all", action="store_true", help="all of them, one after another")
     experiment.add_argument("--out", default="results", help="folder for NAME.json (default: results)")
-    options = experiment.add_argument_group("options", "in place of the experiment's own; which it takes, it says")
+    options = experiment.add_argument_group("options", "in place of the experiment's own")
     options.add_argument("--profile", help=f"how much each run trains: {', '.join(PROFILES)}")
     options.add_argument("--seeds", type=int, help="runs of each case")
     options.add_argument("--trials", type=int, help="recipes that a search tries")
@@ -118,8 +118,12 @@ def _experiment(options):
         specify(name, **changes)  # says what cannot be used, before anything is measured
     from nin_helpers.experiments import run_experiment
 
-    for name, changes in chosen.items():
-        run_experiment(name, Path(options.out), **changes)
+    try:
+        for name, changes in chosen.items():
+            run_experiment(name, Path(options.out), **changes)
+    except KeyboardInterrupt:
+        print("stopped; runs that were finished are kept, and the same command goes on", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -139,16 +139,15 @@ def _pack(run, tables):
 def _unpack(packed):
     if not isinstance(packed, dict) or packed.get("schema") != SCHEMA:
         raise ValueError(f'"schema" must be {SCHEMA}')
-    for key, kind in {
-        "experiment": str,
-        "data": str,
-        **dict.fromkeys(("environments", "configs", "runs"), list),
-    }.items():
+    for key, kind in (("experiment", str), ("data", str), *((table, list) for table in (*TABLES.values(), "runs"))):
         if not isinstance(packed.get(key), kind):
             raise ValueError(f'"{key}" must be a {"text" if kind is str else "list"}')
     for number, environment in enumerate(packed["environments"]):
         if not isinstance(environment, dict) or environment.keys() != ENVIRONMENT:
             raise ValueError(f"environment {number} must have {', '.join(sorted(ENVIRONMENT))}, and nothing else")
+    for number, config in enumerate(packed["configs"]):
+        if not isinstance(config, dict):
+            raise ValueError(f"configuration {number} must be an object")
     tables = {key: packed.pop(table) for key, table in TABLES.items()}
     del packed["schema"]
     for key, value in packed.items():
@@ -159,16 +158,17 @@ def _unpack(packed):
 
 
 def _look_up(run, tables, place):
-    """Put environment and configuration in the place of their indexes; ValueError: there is no such."""
+    """Put environment and configuration in the place of their indexes; ValueError: there are no such."""
     if not isinstance(run, dict):
         raise ValueError(f"{place} must be an object")
     for key, table in tables.items():
-        index = run.get(key, "missing")
-        if index is None and key == "config":
-            continue
-        if type(index) is not int or not 0 <= index < len(table):
-            raise ValueError(f"{place}.{key} is {index!r}; {key}s 0 to {len(table) - 1} are there")
-        run[key] = table[index]
+        index = run.get(key)
+        if key == "config" and index is None:
+            run[key] = None
+        elif type(index) is int and 0 <= index < len(table):
+            run[key] = table[index]
+        else:
+            raise ValueError(f"{place}.{key} is {index!r}; there are 0 to {len(table) - 1}")
 
 
 def _refuse(constant):

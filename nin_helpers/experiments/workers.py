@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
+from tqdm import tqdm
 
 from nin_helpers.datasets import load_data
 from nin_helpers.experiments.cases import MEASURES, build, change_start, recorded_config
@@ -67,6 +68,7 @@ def start_worker(pipe):
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own is one of the system's, which would stay behind where a worker is ended
     torch.set_num_threads(1)
 
 
