@@ -43,11 +43,7 @@ def searched_config(profile, settings, **changes):
 def recorded_config(config, case=None):
     """Return what a file of results holds of a run's configuration: all but seed and device, which the run tells."""
     settings = {key: value for key, value in asdict(config).items() if key not in ("seed", "device")}
-    if case is not None and case.model:
-        settings["model"] = dict(case.model)
-    if case is not None and case.change is not None:
-        settings["change"] = case.change
-    return as_json(settings)
+    return as_json(settings if case is None else {**settings, "model": dict(case.model), "change": case.change})
 
 
 def build(case, config):

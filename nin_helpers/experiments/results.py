@@ -29,7 +29,8 @@ def write_result(path, result):
     packed |= {table: [] for table in TABLES.values()}
     for key, value in result.items():
         if key not in packed:
-            packed[key] = [_pack(run, packed) for run in as_json(value)] if _are_runs(value) else as_json(value)
+            runs = key == "runs" or _are_runs(value)
+            packed[key] = [_pack(run, packed) for run in as_json(value)] if runs else as_json(value)
     parts = (f" {_text(key)}: {_lines(value)}" for key, value in packed.items())
     write_whole(path, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
 
@@ -126,14 +127,13 @@ def _are_runs(value):
 
 def _pack(run, tables):
     """Return `run` with indexes in the place of its environment and configuration, which go into `tables`."""
-    run = dict(run)
+    indexes = {}
     for key, table in TABLES.items():
-        value = run.get(key)
-        if value is not None:
-            if value not in tables[table]:
-                tables[table].append(value)
-            run[key] = tables[table].index(value)
-    return run
+        value, known = run[key], tables[table]
+        if value is not None and value not in known:
+            known.append(value)
+        indexes[key] = None if value is None else known.index(value)
+    return {**run, **indexes}
 
 
 def _unpack(packed):

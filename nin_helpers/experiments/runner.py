@@ -45,13 +45,11 @@ def run_training(experiment, path):
         return result
     fashion_mnist(experiment.data)  # fails here, once, rather than in each process
     check_writable(path)
-    places = {case.name: place for place, case in enumerate(experiment.cases)}
+    order = {case.name: number for number, case in enumerate(experiment.cases)}
     with worker_pool(experiment.jobs) as pool:
         futures = [pool.submit(run_task, task) for task in tasks if task.planned() in missing]
         for future in tqdm(as_completed(futures), path.stem, len(futures)):
-            add_run(
-                path, result, future.result(), order=lambda run: (places.get(run["case"], len(places)), run["seed"])
-            )
+            add_run(path, result, future.result(), lambda run: (order.get(run["case"], len(order)), run["seed"]))
     return result
 
 

@@ -31,11 +31,8 @@ class Task:
 
     def planned(self):
         """Return what a result has of the run before it is made."""
-        return {
-            "case": self.case.name,
-            "seed": self.config.seed,
-            "config": recorded_config(self.config, self.case),
-        }
+        config = recorded_config(self.config, self.case)
+        return {"case": self.case.name, "seed": self.config.seed, "config": config}
 
 
 @functools.cache

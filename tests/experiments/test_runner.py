@@ -9,7 +9,7 @@ from nin_helpers.datasets import DataError, load_data
 from nin_helpers.experiments import measurements, runner, workers
 from nin_helpers.experiments.results import read_result
 from nin_helpers.experiments.runner import run_experiment
-from nin_helpers.experiments.specs import EXPERIMENTS
+from nin_helpers.experiments.specs import EXPERIMENTS, Case, Training
 from nin_helpers.training import PROFILES
 
 ALL = [("sgd_xavier", 0), ("adamw_alive", 0), ("sgd_xavier", 1), ("adamw_alive", 1)]
@@ -85,6 +85,7 @@ def test_runs_before_an_end_are_kept_and_the_rest_is_made_up_for(trained, monkey
         ("profile", "reduced", "smoke"),
         ("device", "cuda", "cpu"),
         ("size", 67, 99),  # where somebody has edited the profile
+        ("change", None, "no lift"),  # or the case
     ],
 )
 def test_a_file_of_other_runs_is_refused_and_stays(trained, monkeypatch, tmp_path, key, found, wanted):
@@ -96,6 +97,8 @@ def test_a_file_of_other_runs_is_refused_and_stays(trained, monkeypatch, tmp_pat
         path.write_text(json.dumps(content))
     elif key == "size":
         monkeypatch.setitem(PROFILES, "reduced", PROFILES["reduced"] | {"size": wanted})
+    elif key == "change":
+        monkeypatch.setitem(EXPERIMENTS, "tiny", Training("a test", (Case("a", change=wanted),)))
     before = path.read_bytes()
     with pytest.raises(ValueError, match=rf"^{path} holds runs of {key}={found!r}, not {wanted!r}; name another out"):
         run_experiment("tiny", tmp_path, **options)
