@@ -1,8 +1,8 @@
 """Ways to train NiN whose speed is compared, each a loop that calls `pause(images_per_second)` after some steps.
 
 settings: a dictionary with size (pixels), batch_size, precision ("fp32", "bf16", "fp16"), device, num_workers (of the
-textbook's loader), copies (how often the data set is repeated), compile, and steps between two pauses. `data` is an
-`ImageData`. A loop goes on until `pause` raises KeyboardInterrupt.
+textbook's loader), copies (how often the data set is repeated), compiled (whether by torch.compile), and steps between
+two pauses. `data` is an `ImageData`. A loop goes on until `pause` raises KeyboardInterrupt.
 """
 
 import itertools
@@ -112,5 +112,5 @@ def limits(settings, data, pause):
 
 
 def _config(settings, **changes):
-    chosen = {key: settings[key] for key in ("size", "batch_size", "precision", "device", "compile")}
-    return make_config("full", "adamw_alive", **chosen, **changes)
+    chosen = {key: settings[key] for key in ("size", "batch_size", "precision", "device")}
+    return make_config("full", "adamw_alive", compile=settings["compiled"], **chosen, **changes)

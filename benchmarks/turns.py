@@ -7,7 +7,7 @@ On request, ours also goes through torch.compile, in turns with the rest.
 """
 
 import contextlib
-import json
+import itertools
 import multiprocessing
 import os
 import re
@@ -23,7 +23,9 @@ from tqdm import tqdm
 from benchmarks import pipelines
 from nin_helpers.checks import check_whole_number
 from nin_helpers.datasets import load_data
-from nin_helpers.files import check_writable, write_json
+from nin_helpers.experiments.cases import recorded_config
+from nin_helpers.experiments.results import new_result, read_result, write_result
+from nin_helpers.files import check_writable
 from nin_helpers.hardware import pick_device, pick_precision, release_memory
 from nin_helpers.nin import NiN
 from nin_helpers.provenance import environment
@@ -63,51 +65,48 @@ def measure(
         check_whole_number(name, value, least)
     if until is not None and not 0 <= until < 1:
         raise ValueError(f"until={until!r} must be an accuracy, at least 0 and less than 1")
-    precision = pick_precision("auto", device)
-    settings = {
-        "size": size, "batch_size": batch_size, "steps": steps, "copies": 1,
-        "precision": precision, "device": str(device), "num_workers": 0, "compile": False,
+    config = {
+        "size": size, "batch_size": batch_size, "steps": steps, "copies": 1, "pipeline": "ours",
+        "precision": pick_precision("auto", device), "compiled": False, "num_workers": 0,
     }  # fmt: skip
-    result = {"experiment": "benchmark", "data": "fashion_mnist", "settings": settings, **environment(device)}
-    path = Path(out) / f"benchmark_{_slug(result['device_name'])}.json"
+    path = Path(out) / f"benchmark_{_slug(environment(device)['device_name'])}.json"
     check_writable(path)
     data = load_data("fashion_mnist", root)  # fails here, once, rather than in each process
-    flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
-    result |= {"flops_per_image": flops, "runs": [], "limits": []}
-    result |= {"peak_bytes": {}, "first_seconds": {}, "growth": []}
     if rounds:
-        _compare_in_turns(result, _cases(settings, compile), rounds, root, path)
+        flops = count_training_flops(NiN(input_size=size), (1, 1, size, size))
+        result = new_result("benchmark", data.name) | {"flops_per_image": flops, "limits": []}
+        _compare_in_turns(result, _configs(config, compile), rounds, device, root, path)
     else:
-        result = _earlier(path, settings)
+        result = _earlier(path, config)
     if growth:
-        result["growth"] = _grow(settings, root)
-        write_json(path, result)
+        result["growth"] = _grow(config, device, root)
+        write_result(path, result)
     if until is not None:
-        found = seconds_until(until, data, {**settings, "compile": compile}, path.with_suffix(""))
-        result["until"] = found | environment(device)
-        write_json(path, result)
+        result["until"] = [seconds_until(until, data, config, device, compile, path.with_suffix(""))]
+        write_result(path, result)
     print(report(result), f"{path} written", sep="\n")
     return result
 
 
-def _earlier(path, settings):
+def _earlier(path, config):
     """Return what the file `path` has, or raise ValueError: none is there, or it was measured otherwise."""
     if not path.is_file():
         raise ValueError(f"rounds=0 goes on with {path}, which is missing; measure without it first")
-    result = json.loads(path.read_text(encoding="utf-8"))
-    if result["settings"] != settings:
-        raise ValueError(f"rounds=0 goes on with {path}, which has {result['settings']}, not {settings}")
+    result = read_result(path)
+    if config not in [run["config"] for run in result["runs"]]:
+        found = {key: result["runs"][-1]["config"][key] for key in config}
+        raise ValueError(f"rounds=0 goes on with {path}, which has {found}, not {config}")
     return result
 
 
-def seconds_until(accuracy, data, settings, folder):
+def seconds_until(accuracy, data, config, device, compile, folder):
     """Train recipe "modern" on the full profile's schedule until `accuracy` on all held-out images; return how it went.
 
     seconds: of training alone; None where the ten epochs did not reach it. test_accuracy: of the network then. folder:
     for checkpoints, from which an interrupted run goes on; it is removed in the end.
     """
-    chosen = {key: settings[key] for key in ("size", "batch_size", "precision", "device", "compile")}
-    config = make_config("full", "modern", validation_limit=None, **chosen)
+    chosen = {key: config[key] for key in ("size", "batch_size", "precision")}
+    config = make_config("full", "modern", validation_limit=None, device=str(device), compile=compile, **chosen)
     config = replace(config, num_evaluations=max(1, config.num_epochs * len(data.train) // config.batch_size // EVERY))
 
     def stop(history):
@@ -122,77 +121,68 @@ def seconds_until(accuracy, data, settings, folder):
         raise KeyboardInterrupt
     shutil.rmtree(folder, ignore_errors=True)
     return {
+        "seed": config.seed,
+        "environment": environment(device),
+        "config": recorded_config(config),
         "accuracy": accuracy,
         "seconds": history["training_seconds"] if reached else None,
         "images": last["step"] * config.batch_size,
-        **{key: history[key] for key in ("config", "test_accuracy", "test_images")},
+        **{key: history[key] for key in ("test_accuracy", "test_images")},
     }
 
 
-def _cases(settings, compile):
-    """Return {case: (pipeline, settings)}, those of one precision side by side, the compiled ones in the last of it."""
-    cases = {f"textbook, {n} workers": ("textbook", {**settings, "num_workers": n}) for n in WORKERS}
-    for precision in dict.fromkeys(("fp32", settings["precision"])):
-        chosen = {**settings, "precision": precision}
-        cases[f"ours, {precision}"] = "ours", chosen
-        cases[f"compute only, {precision}"] = "compute_only", chosen
-        cases[f"limits, {precision}"] = "limits", chosen
+def _configs(config, compile):
+    """Return the configurations to compare, those of one precision side by side, the compiled ones at the end."""
+    configs = [{**config, "pipeline": "textbook", "precision": "fp32", "num_workers": number} for number in WORKERS]
+    for precision in dict.fromkeys(("fp32", config["precision"])):
+        pipelines = ("ours", "compute_only", "limits")
+        configs += [{**config, "pipeline": pipeline, "precision": precision} for pipeline in pipelines]
     if compile:
-        chosen = {**settings, "compile": True}
-        cases[f"ours compiled, {settings['precision']}"] = "ours", chosen
-        cases[f"compute only compiled, {settings['precision']}"] = "compute_only", chosen
-    return cases
+        configs += [{**config, "pipeline": pipeline, "compiled": True} for pipeline in ("ours", "compute_only")]
+    return configs
 
 
-def _compare_in_turns(result, cases, rounds, root, path):
+def _compare_in_turns(result, configs, rounds, device, root, path):
     with contextlib.ExitStack() as stack:
-        processes = {case: stack.enter_context(Turns(*parts, root)) for case, parts in cases.items()}
-        for process in processes.values():  # or the first would be measured while the others load
+        processes = [stack.enter_context(Turns(config, device, root)) for config in configs]
+        for process in processes:  # or the first would be measured while the others load
             process.wait_until_ready()
-        for repeat, case in tqdm([(repeat, case) for repeat in range(rounds) for case in cases], "speed"):
-            if case not in processes:
+        for repeat, process in tqdm(list(itertools.product(range(rounds), processes)), "speed"):
+            if process not in processes:
                 continue
-            process = processes[case]
             try:
                 rate, peak, first = process.turn()
             except ProcessEnded as error:
-                if not process.settings["compile"]:
+                if not process.config["compiled"]:
                     raise
                 print(f"{error}: going on without torch.compile", file=sys.stderr)
-                _drop_compiled(result, processes)
-                continue
-            if case.startswith("limits"):
-                found = {"precision": process.settings["precision"], "matrix_rate": rate[0], "memory_rate": rate[1]}
-                result["limits"].append({"repeat": repeat, **found})
+                processes = [process for process in processes if not process.config["compiled"]]
+                result["runs"] = [run for run in result["runs"] if not run["config"]["compiled"]]
             else:
-                result["runs"].append({"case": case, "repeat": repeat, "images_per_second": rate})
-                result["peak_bytes"][case] = peak
-                result["first_seconds"][case] = first
-            write_json(path, result)
+                run = {"repeat": repeat, "environment": environment(device), "config": process.config}
+                if process.config["pipeline"] == "limits":
+                    result["limits"].append({**run, "matrix_rate": rate[0], "memory_rate": rate[1]})
+                else:
+                    run |= {"images_per_second": rate, "peak_bytes": peak, "first_seconds": first}
+                    result["runs"].append(run)
+            write_result(path, result)
 
 
-def _drop_compiled(result, processes):
-    for case in [case for case, process in processes.items() if process.settings["compile"]]:
-        del processes[case]
-        result["runs"] = [run for run in result["runs"] if run["case"] != case]
-        for figures in (result["peak_bytes"], result["first_seconds"]):
-            figures.pop(case, None)
-
-
-def _grow(settings, root):
-    steps, rows = settings["steps"], []
-    cases = [{"batch_size": size, "steps": max(1, steps * settings["batch_size"] // size)} for size in BATCHES]
-    for change in tqdm(cases + [{"copies": copies} for copies in COPIES], "growth"):
+def _grow(config, device, root):
+    steps, runs = config["steps"], []
+    changes = [{"batch_size": size, "steps": max(1, steps * config["batch_size"] // size)} for size in BATCHES]
+    for change in tqdm(changes + [{"copies": copies} for copies in COPIES], "growth"):
+        changed = {**config, **change}
         try:
-            with Turns("ours", {**settings, **change}, root) as process:
+            with Turns(changed, device, root) as process:
                 process.wait_until_ready()
                 rates, peaks, _ = zip(*(process.turn() for _ in range(2)))
         except ProcessEnded as error:  # no memory for it, most likely
             print(error, file=sys.stderr)
             continue
-        chosen = {"batch_size": settings["batch_size"], "copies": 1, **change}
-        rows.append({**chosen, "images_per_second": rates, "peak_bytes": max(peaks)})
-    return rows
+        found = {"images_per_second": list(rates), "peak_bytes": max(peaks)}
+        runs.append({"environment": environment(device), "config": changed, **found})
+    return runs
 
 
 class ProcessEnded(RuntimeError):
@@ -202,11 +192,11 @@ class ProcessEnded(RuntimeError):
 class Turns:
     """A pipeline in a process of its own, which takes a turn when asked and waits otherwise."""
 
-    def __init__(self, name, settings, root):
-        self.settings = settings
+    def __init__(self, config, device, root):
+        self.config = config
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
-        self.process = context.Process(target=_work, args=(name, settings, root, other))
+        self.process = context.Process(target=_work, args=(config, str(device), root, other))
         self.process.start()
         other.close()
 
@@ -231,23 +221,23 @@ class Turns:
                 self.connection.send(message)
             return self.connection.recv()
         except (EOFError, OSError):
-            raise ProcessEnded(f"the process that measures {self.settings} has ended: see its error above") from None
+            raise ProcessEnded(f"the process that measures {self.config} has ended: see its error above") from None
 
     def __exit__(self, *_):
         self.connection.close()
         self.process.join()
 
 
-def _work(name, settings, root, connection):
-    rates, count = [], settings["steps"] * settings["batch_size"]
+def _work(config, device, root, connection):
+    rates, count = [], config["steps"] * config["batch_size"]
 
     def pause(rate):
         rates.append(rate)
         try:
             if len(rates) % 2 == 0:
-                first = None if name == "limits" else count / rates[0] - count / rates[1]
-                connection.send((rate, _peak(settings["device"]), first))
-                release_memory(torch.device(settings["device"]))  # others need it now
+                first = None if config["pipeline"] == "limits" else count / rates[0] - count / rates[1]
+                connection.send((rate, _peak(device), first))
+                release_memory(torch.device(device))  # others need it now
                 connection.recv()
         except (EOFError, BrokenPipeError):  # the benchmark is over
             raise KeyboardInterrupt from None
@@ -257,7 +247,7 @@ def _work(name, settings, root, connection):
         data = load_data("fashion_mnist", root)
         connection.send("ready")
         connection.recv()
-        getattr(pipelines, name)(settings, data, pause)
+        getattr(pipelines, config["pipeline"])({**config, "device": device}, data, pause)
 
 
 def _peak(device):

@@ -4,7 +4,8 @@
 |---|---|
 | `nin`, `classics`, `architecture` | the block and the network; LeNet, AlexNet and VGG-11; NiN in numbers |
 | `shapes`, `layer_table`, `resources` | convolution arithmetic; the table of any model; what a model costs |
-| `datasets`, `preprocessing` | Fashion-MNIST and its stand-in; from pictures to what a network takes |
+| `labelled_images`, `datasets` | what a data set is; Fashion-MNIST and its stand-in |
+| `preprocessing` | from pictures, drawings and files to what a network takes |
 | `training` | recipes and profiles, the loop, checkpoints, several processes |
 | `diagnostics`, `exercises` | why a network does not learn, where it looks; the checks of the exercises |
 | `experiments` | what is measured over seeds, and the recorded results |

@@ -1,15 +1,19 @@
-"""Fashion-MNIST from torchvision, a stand-in for those who have neither data nor network, and batches on the device."""
+"""Fashion-MNIST, found or downloaded, verified and read; and a stand-in for those who have neither data nor network."""
 
+import contextlib
 import gzip
 import hashlib
 import os
+import struct
 import tempfile
 import warnings
 import zlib
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+
+from nin_helpers.checks import check_choice, check_number
+from nin_helpers.labelled_images import ImageData, LabelledImages
 
 CLASSES = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -52,53 +56,6 @@ class NoNetworkError(DataError):
     """No mirror could be reached, or none had the official file."""
 
 
-@dataclass(frozen=True)
-class LabelledImages:
-    """Images, uint8 (count, channel, height, width), and their labels, int64 (count,)."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-
-    def __len__(self):
-        return len(self.labels)
-
-    def __getitem__(self, index):
-        return LabelledImages(self.images[index], self.labels[index])
-
-    def split(self, size):
-        """Return the same images and labels in pieces of `size`, the last one maybe smaller."""
-        return [LabelledImages(*piece) for piece in zip(self.images.split(size), self.labels.split(size))]
-
-    def to(self, device):
-        """Return the same images and labels on `device`."""
-        return LabelledImages(self.images.to(device), self.labels.to(device))
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """A data set: name, what a plot's title calls it, the classes, and three splits that share no image."""
-
-    name: str
-    title: str
-    classes: tuple[str, ...]
-    train: LabelledImages
-    validation: LabelledImages
-    test: LabelledImages
-
-    @property
-    def is_stand_in(self):
-        """Whether these are the digits that stand in for Fashion-MNIST."""
-        return self.name != "fashion_mnist"
-
-    def to(self, device):
-        """Return the same data on `device`."""
-        return replace(self, **{split: getattr(self, split).to(device) for split in ("train", "validation", "test")})
-
-    def __str__(self):
-        counts = ", ".join(f"{len(getattr(self, split)):,} {split}" for split in ("train", "validation", "test"))
-        return f"{self.title}: {counts} images of {' × '.join(map(str, self.train.images.shape[1:]))}"
-
-
 def load_data(name="auto", root=None, *, download=True, validation=1 / 12):
     """Return an `ImageData` with uint8 images on the CPU.
 
@@ -113,9 +70,8 @@ def load_data(name="auto", root=None, *, download=True, validation=1 / 12):
     a damaged file, a folder that cannot be written, and, under "fashion_mnist", data that cannot be had.
     Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST" (2017), arXiv 1708.07747.
     """
-    if name not in ("auto", "fashion_mnist", "digits"):
-        raise ValueError(f'name={name!r} must be "auto", "fashion_mnist" or "digits"')
-    if not isinstance(validation, float) or not 0 < validation < 1:
+    check_choice("name", name, ("auto", "fashion_mnist", "digits"))
+    if not 0 < check_number("validation", validation) < 1:
         raise ValueError(f"validation={validation!r} must be a share of the training images, between 0 and 1")
     if name == "digits":
         return _digits(validation)
@@ -131,9 +87,9 @@ def load_data(name="auto", root=None, *, download=True, validation=1 / 12):
 def data_folder(root=None):
     """Return the folder that `load_data` reads: `root`, else NIN_DATA, else the user's cache folder."""
     if root is None and not os.environ.get("NIN_DATA"):
-        import platformdirs
+        import pooch
 
-        return platformdirs.user_cache_path("nin_helpers")
+        return pooch.os_cache("nin_helpers")
     return Path(root if root is not None else os.environ["NIN_DATA"]).expanduser()
 
 
@@ -144,18 +100,41 @@ def _fashion_mnist(folder, download, validation):
     if missing:
         if not download:
             raise NoNetworkError(f"{raw} has no {', '.join(missing)} and download=False; {_advice(folder)}")
-        _make_folder(raw)
-        for name in missing:
-            _download(name, raw)
-    from torchvision.datasets import FashionMNIST
+        with _writable(raw):
+            for name in missing:
+                _download(name, raw)
+    images, labels, test_images, test_labels = (_parse_idx(_verified(raw, name)) for name in FILES)
+    train, validation = _hold_out(LabelledImages(images[:, None], labels), validation)
+    test = LabelledImages(test_images[:, None], test_labels)
+    return ImageData("fashion_mnist", "Fashion-MNIST", CLASSES, train, validation, test)
 
-    # torchvision reads unpacked files only, and the folder may not be ours to write in: unpack into a temporary one
-    with _temporary_folder() as unpacked:
-        for name in FILES:
-            _write(Path(unpacked) / "FashionMNIST" / "raw" / name, _verified(raw, name))
-        train, test = (FashionMNIST(unpacked, train=is_train) for is_train in (True, False))
-    train, test = (LabelledImages(part.data[:, None].clone(), part.targets) for part in (train, test))
-    return ImageData("fashion_mnist", "Fashion-MNIST", CLASSES, *_hold_out(train, validation), test)
+
+@contextlib.contextmanager
+def _writable(folder):
+    """Make `folder`, or raise DataError if it cannot be written; what is new and empty in the end goes again."""
+    new = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise DataError(
+                f"the data folder {folder} cannot be written ({error.strerror}); name another one by root=… (--data) "
+                f"or by the environment variable NIN_DATA"
+            ) from error
+        yield
+    finally:
+        for path in new:
+            with contextlib.suppress(OSError):  # it holds something, or was never made
+                path.rmdir()
+
+
+def _parse_idx(content):
+    """Return the uint8 array in the bytes of an IDX file: two zeros, type 8, the number of axes, sizes, values."""
+    axes = content[3]
+    shape = struct.unpack_from(f">{axes}I", content, 4)
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=4 + 4 * axes).view(shape)
 
 
 def _verified(raw, name):
@@ -176,36 +155,6 @@ def _verified(raw, name):
             f"the official file {FILES[name][0][:12]}…; delete it, and it is downloaded again"
         )
     return content
-
-
-def _make_folder(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise DataError(
-            f"the data folder {folder} cannot be written ({error.strerror}); name another one by root=… (--data) or "
-            f"by the environment variable NIN_DATA"
-        ) from error
-
-
-def _temporary_folder():
-    try:
-        return tempfile.TemporaryDirectory()
-    except OSError as error:
-        raise DataError(f"no temporary folder can be made: {error.strerror or error}; {_SPACE}") from error
-
-
-def _write(path, content):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}; {_SPACE}") from error
-
-
-_SPACE = "the data needs 31 MB in its folder and 55 MB in the temporary folder (TMPDIR names another one)"
 
 
 def _download(name, raw):
@@ -229,7 +178,8 @@ def _download(name, raw):
         except ValueError:
             failures[mirror] = "another file under that name (its checksum differs)"
         except OSError as error:
-            raise DataError(f"{raw}/{name}.gz cannot be written: {error.strerror or error}; {_SPACE}") from error
+            reason = f"{error.strerror or error}; the data needs 31 MB"
+            raise DataError(f"{raw}/{name}.gz cannot be written: {reason}") from error
     reasons = "; ".join(f"{mirror}: {reason}" for mirror, reason in failures.items())
     raise NoNetworkError(f"no mirror gave {name}.gz ({reasons}); {_advice(raw.parent.parent)}")
 
@@ -247,15 +197,15 @@ def _digits(validation):
 
     digits = load_digits()  # 8 × 8 pixels of 0 … 16
     images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
-    labels = torch.from_numpy(digits.target).long()
+    labels = torch.from_numpy(digits.target)
     train, test = train_test_split(range(len(labels)), test_size=0.2, random_state=0, stratify=labels)
-    split = LabelledImages(images, labels)
-    train, validation = _hold_out(split[train], validation)
+    whole = LabelledImages(images, labels)
+    train, validation = _hold_out(whole[train], validation)
     title = "DIGITS (stand-in for Fashion-MNIST)"
-    return ImageData("digits", title, tuple("0123456789"), train, validation, split[test])
+    return ImageData("digits", title, tuple("0123456789"), train, validation, whole[test], is_stand_in=True)
 
 
-def _hold_out(split, share):
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
-    count = round(len(split) * share)
-    return split[order[count:]], split[order[:count]]
+def _hold_out(part, share):
+    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))
+    count = round(len(part) * share)
+    return part[order[count:]], part[order[:count]]

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nin_helpers.checks import check_whole_number
+from nin_helpers.modes import evaluating
+
 BLIND = 0.01  # logits that differ less than this across images move no probability by more than about 1 %
 
 
@@ -128,12 +131,11 @@ def class_maps(model, x):
         raise ValueError('model has no layer "gap", so no map per class; a NiN with head="gap" has')
     kept = []
     handle = model.gap.register_forward_hook(lambda _, inputs, __: kept.append(inputs[0]))
-    modes = {module: module.training for module in model.modules()}
     try:
-        logits = model.eval()(x)
+        with evaluating(model):
+            logits = model(x)
     finally:
         handle.remove()
-        _restore(modes)
     return kept[0], logits
 
 
@@ -147,23 +149,15 @@ def shift_accuracy(model, x, labels, shifts, fill=0.0):
     """
     if len(x) == 0:
         raise ValueError("x has no images; an accuracy needs at least one")
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+    shifts = [check_whole_number("shift", shift, 0, min(x.shape[2:]) - 1) for shift in shifts]
     found = {}
-    try:
+    with evaluating(model):
         for shift in shifts:
-            if not isinstance(shift, int) or not 0 <= shift < min(x.shape[2:]):
-                size = min(x.shape[2:])
-                raise ValueError(
-                    f"shift={shift!r} must be a whole number of at least 0 and less than the picture, {size}"
-                )
             ways = ((shift, 0), (-shift, 0), (0, shift), (0, -shift)) if shift else ((0, 0),)
             right = 0
             for way, (part, truth) in itertools.product(ways, zip(x.split(100), labels.split(100))):
                 right += (model(moved(part, *way, fill)).argmax(dim=1) == truth).sum().item()
             found[shift] = right / (len(ways) * len(x))
-    finally:
-        _restore(modes)
     return found
 
 
@@ -186,25 +180,20 @@ def shuffle_difference(layer, x, order):
     return (layer(shuffle(x)) - shuffle(layer(x))).abs().max().item()
 
 
-def _restore(modes):
-    for module, mode in modes.items():
-        module.training = mode
-
-
 def _run(model, x):
-    """Return [(name, layer, output), …] in the order of the calls, and the logits, with the modes put back."""
-    outputs, modes = [], {module: module.training for module in model.modules()}
+    """Return [(name, layer, output), …] in the order of the calls, and the logits, with the model as in prediction."""
+    outputs = []
     names = [(name or "(model)", module) for name, module in model.named_modules() if not list(module.children())]
     handles = [
         layer.register_forward_hook(lambda layer, _, output, name=name: outputs.append((name, layer, output.detach())))
         for name, layer in names
     ]
     try:
-        logits = model.eval()(x)
+        with evaluating(model):
+            logits = model(x)
     finally:
         for handle in handles:
             handle.remove()
-        _restore(modes)
     return outputs, logits
 
 

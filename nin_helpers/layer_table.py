@@ -4,6 +4,7 @@ import copy
 import html
 from dataclasses import astuple, dataclass, fields
 
+import torch
 from torch import nn
 
 from nin_helpers.checks import check_whole_number
@@ -93,7 +94,7 @@ def layer_table(model, input_shape, per="layer"):
     if per not in ("layer", "block"):
         raise ValueError(f'per={per!r} must be "layer" or "block"')
     shape = _with_batch(model, input_shape)
-    model = _blank_copy(model)
+    model = bare_copy(model).eval()
     names = {id(module): name for name, module in model.named_modules()}
     seen = set()
 
@@ -130,26 +131,28 @@ def _with_batch(model, input_shape):
     return (1, *shape) if takes_images and len(shape) == 3 else shape
 
 
-def _blank_copy(model):
-    """Copy `model` to the meta device, where a pass costs nothing, without the hooks that a user registered.
+def bare_copy(model, device="meta"):
+    """Return a copy of `model` on `device`, where a pass costs nothing if that is "meta", without the user's hooks.
 
-    What stands in deepcopy's memo is taken for the copy: blank tensors, where `.to("meta")` would untie shared ones.
+    Shared tensors stay shared, which `.to("meta")` and `.to_empty` would untie: what stands in deepcopy's memo is taken
+    for the copy. Of a model on the meta device, which has no numbers, the copy has none that were set.
     """
-    blanks = {id(tensor): _blank(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    copies = {id(tensor): _copied(tensor, device) for tensor in (*model.parameters(), *model.buffers())}
     for module in model.modules():
         for name, value in vars(module).items():
             if isinstance(value, dict) and (name.endswith("_hooks") or "_hooks_" in name):
-                blanks[id(value)] = type(value)()
-    return copy.deepcopy(model, blanks).eval()
+                copies[id(value)] = type(value)()
+    return copy.deepcopy(model, copies)
 
 
-def _blank(tensor):
-    blank = tensor.detach().to("meta")
-    return nn.Parameter(blank, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else blank
+def _copied(tensor, device):
+    new = torch.empty_like(tensor.detach(), device=device)
+    if not tensor.is_meta:
+        new.copy_(tensor.detach())
+    return nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
 
 
 def _forward(model, shape):
-    import torch
     import torchinfo
 
     try:

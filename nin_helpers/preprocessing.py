@@ -1,7 +1,12 @@
 """From pictures to what a network takes: resized and normalised, mirrored at random, drawn or read from a file."""
 
+import io
+import warnings
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageOps
 
 DRAWN = {"#": 255, "+": 128, ".": 0, " ": 0}  # what a character of a drawing is worth
 
@@ -45,19 +50,61 @@ def read_drawing(text, size=28):
 def read_picture(content, invert=False, size=28):
     """Return the picture (1, size, size), uint8, in the bytes of an image file: grey, its middle square, resized.
 
+    It is what the eye sees: upright, of an animation the first frame. What is transparent lies on white, as on a page,
+    or on black where the thing itself is light and would not be seen on white. Levels of 16 bits keep their scale; of
+    32 bits no file tells the scale: white is the first of 1, 255 and 65,535 that no level exceeds, else the largest.
+
     invert: for a dark thing on a light ground; the images of the data sets here are bright on dark. ValueError: the
     bytes are no picture that Pillow can read.
     """
-    import io
+    image = ImageOps.fit(_to_rgba(_open(content)), (size, size))
+    grey, alpha = (np.asarray(band, np.float32) for band in (image.convert("L"), image.getchannel("A")))
+    ground = 0 if (grey * alpha).sum() > 127.5 * alpha.sum() else 255
+    seen = torch.from_numpy(ground + (grey - ground) * alpha / 255).round().to(torch.uint8)[None]
+    return 255 - seen if invert else seen
 
-    import numpy as np
-    from PIL import Image, ImageOps
 
+def _open(content):
     try:
-        image = ImageOps.fit(ImageOps.grayscale(Image.open(io.BytesIO(content))), (size, size))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"the file cannot be read as a picture ({error}); a PNG or JPEG can") from error
-    return torch.from_numpy(np.array(ImageOps.invert(image) if invert else image))[None]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # at a large picture, or damaged tags: what was read is seen
+            image = Image.open(io.BytesIO(content))
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+        return image
+    except Exception as error:  # a damaged file makes Pillow's readers raise errors of any kind
+        reason = str(error) or type(error).__name__
+        if isinstance(error, Image.UnidentifiedImageError):  # its own message names an object of Python
+            reason = "it has no known format" if content else "it is empty"
+        raise ValueError(f"the file cannot be read as a picture ({reason}); a PNG or JPEG can") from error
+
+
+def _to_rgba(image):
+    if image.mode.startswith(("I", "F")):
+        image = _in_8_bits(image)
+    elif image.mode in ("La", "LAB"):  # Pillow turns them into nothing else
+        image = image.convert({"La": "LA", "LAB": "RGB"}[image.mode])
+    return image.convert("RGBA")
+
+
+def _in_8_bits(image):
+    """Return an image of 16 or 32 bits a pixel, whole numbers or floats, in 8 bits; transparency stays."""
+    levels = np.nan_to_num(np.asarray(image), posinf=0, neginf=0).astype(np.float64)
+    black, white = _black_and_white(image, levels)
+    grey = Image.fromarray((255 * (levels - black) / (white - black)).round().astype(np.uint8))
+    if "transparency" in image.info:  # the one level that is transparent
+        grey.putalpha(Image.fromarray(levels != image.info["transparency"]).convert("L"))
+    return grey
+
+
+def _black_and_white(image, levels):
+    """Return which of the `levels` (height, width) of an image are black and white, see `read_picture`."""
+    black, white = 0, 65535
+    if not image.mode.startswith("I;16") and (image.mode, image.format) not in (("I", "PNG"), ("I", "PPM")):
+        black, white = min(0, levels.min()), max(0, levels.max())
+        white = next((usual for usual in (1, 255, 65535) if black == 0 and white <= usual), white)
+    inverted = getattr(image, "tag_v2", {}).get(262) == 0  # TIFF's "white is zero", which Pillow heeds up to 8 bits
+    return (white, black) if inverted else (black, white)
 
 
 def random_flip(images):

@@ -5,7 +5,6 @@ it (`allocated_memory`), both from a pass on the meta device, which computes not
 (`measured_memory`). `input_shape` has the batch in front, as in `shapes.layer_table`.
 """
 
-import copy
 import ctypes
 import multiprocessing
 import re
@@ -23,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from nin_helpers.layer_table import layer_table
+from nin_helpers.layer_table import bare_copy, layer_table
 
 
 def count_parameters(model):
@@ -86,8 +85,8 @@ def layer_costs(model, input_shape):
 def training_memory(model, input_shape):
     """Return the bytes that the backward pass waits for: saved activations, pooling indices, parameters, gradients.
 
-    That is what autograd saves (each storage once), plus twice the parameters. The optimizer's state is not counted:
-    none for SGD, 8 bytes per parameter for Adam.
+    That is what autograd saves (each storage once), the parameters, and a gradient for each that is not frozen. The
+    optimizer's state is not counted: none for SGD, 8 bytes per parameter for Adam.
     """
     model, x = _on_meta(model, input_shape)
     model.train()
@@ -103,7 +102,8 @@ def training_memory(model, input_shape):
         output = model(x)
     activations = sum(storage.nbytes() for key, storage in saved.items() if key not in weights)
     del output
-    return activations + 2 * 4 * count_parameters(model)
+    gradients = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return activations + 4 * (count_parameters(model) + gradients)
 
 
 def prediction_memory(model, input_shape):
@@ -143,7 +143,7 @@ def measured_memory(model, input_shape, training=False, device="cpu"):
     rise of that process's peak. On CUDA it is the peak of PyTorch's allocator. ValueError: neither CUDA nor a CPU under
     Linux.
     """
-    device, model = torch.device(device), copy.deepcopy(model).to("meta")
+    device, model = torch.device(device), bare_copy(model)
     if device.type == "cuda":
         return _measure_cuda(model, input_shape, training, device)
     if device.type != "cpu" or not sys.platform.startswith("linux"):
@@ -209,8 +209,8 @@ def _measure_cpu(model, input_shape, training):
 
 
 def _run_fresh(model, input_shape, training, device="cpu"):
-    """Give a copy of a model on the meta device memory and numbers, and run one pass."""
-    model = copy.deepcopy(model).to_empty(device=device)
+    """Give a copy of `model` memory and numbers, and run one pass."""
+    model = bare_copy(model, device)
     for tensor in (*model.parameters(), *model.buffers()):
         torch.nn.init.constant_(tensor, 0.01)  # memory is only taken when it is written
     _one_pass(model, torch.randn(input_shape, device=device), training)
@@ -223,4 +223,4 @@ def _process_memory(field):
 
 
 def _on_meta(model, input_shape):
-    return copy.deepcopy(model).to("meta"), torch.zeros(input_shape, device="meta")
+    return bare_copy(model), torch.zeros(input_shape, device="meta")

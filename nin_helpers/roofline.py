@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from nin_helpers.hardware import autocast, keep_memory, wait_for
+from nin_helpers.layer_table import bare_copy
 
 KINDS = {  # of what a profiler calls an operation, first match first
     "convolution": ("conv", "gemm", "xmma", "cutlass", "nvjet", "fprop", "dgrad", "wgrad", "cudnn_"),
@@ -54,11 +55,13 @@ def matrix_rate(device, precision, seconds=0.5):
     sizes = (768, 1024, 1536, 2048, 3072) if device.type == "cpu" else (2048, 4096, 6144, 8192, 12288)
     rates, tf32 = [], torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
-    for size in sizes:
-        one, two = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-        product = functools.partial(torch.mm, one, two, out=torch.empty_like(one))
-        rates.append(2 * size**3 / _median_seconds(product, device, seconds / len(sizes)))
-    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        for size in sizes:
+            one, two = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+            product = functools.partial(torch.mm, one, two, out=torch.empty_like(one))
+            rates.append(2 * size**3 / _median_seconds(product, device, seconds / len(sizes)))
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = tf32
     return max(rates)
 
 
@@ -72,9 +75,11 @@ def memory_rate(device, seconds=0.5):
 def time_layers(model, x, precision="fp32", seconds=0.2):
     """Return a `LayerTiming` for each layer without layers of its own that computes, in the order of the forward pass.
 
-    x: (batch, channel, height, width), on the model's device. Each layer runs forward and backward on what it gets in
-    the network, for about `seconds`; the first one without a gradient for its input, as in training.
+    x: (batch, channel, height, width), on the model's device. Each layer of a copy of the model runs forward and
+    backward on what it gets in the network, for about `seconds`; the first one without a gradient for its input, as in
+    training.
     """
+    model = bare_copy(model, x.device).train()
     inputs, costs = {}, []
     leaves = {layer: name for name, layer in model.named_modules() if not list(layer.children())}
 
@@ -82,13 +87,10 @@ def time_layers(model, x, precision="fp32", seconds=0.2):
         inputs[layer] = args[0].detach()
 
     hooks = [layer.register_forward_pre_hook(keep) for layer in leaves]
-    model.train()
-    try:
-        with torch.no_grad(), autocast(x.device, precision):
-            model(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), autocast(x.device, precision):
+        model(x)
+    for hook in hooks:
+        hook.remove()  # before the layers run by themselves
     with keep_memory(x.device):
         for layer, value in inputs.items():
             if type(layer).__name__ in ("Flatten", "Identity"):

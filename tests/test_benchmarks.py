@@ -1,6 +1,5 @@
 """The benchmark itself, at a size that takes seconds: that each way to train runs, and what is written."""
 
-import json
 import os
 from dataclasses import replace
 
@@ -11,13 +10,16 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import pipelines, turns
 from nin_helpers.datasets import LabelledImages, load_data
+from nin_helpers.experiments.results import new_result, read_result
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
+from nin_helpers.throughput import Case
 
-SETTINGS = {
-    "size": 67, "batch_size": 4, "steps": 2, "copies": 1, "precision": "fp32", "device": "cpu", "num_workers": 0,
-    "compile": False,
+CONFIG = {
+    "size": 67, "batch_size": 4, "steps": 2, "copies": 1, "pipeline": "ours", "precision": "fp32", "compiled": False,
+    "num_workers": 0,
 }  # fmt: skip
+SETTINGS = {**CONFIG, "device": "cpu"}
 
 
 class Stop:
@@ -79,46 +81,46 @@ def test_the_command_measures_each_case_in_turns_and_writes_one_file(tmp_path, m
     assert command.main([*options, "--out", str(tmp_path)]) == 0
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("benchmark_") and str(path) in capsys.readouterr().out
-    result = json.loads(path.read_text())
-    cases = {"textbook, 0 workers", "ours, fp32", "compute only, fp32"}
-    assert sorted((run["case"], run["repeat"]) for run in result["runs"]) == sorted(
-        (case, repeat) for case in cases for repeat in range(2)
-    )
-    assert [limit["precision"] for limit in result["limits"]] == ["fp32"] * 2
-    assert set(result["peak_bytes"]) == set(result["first_seconds"]) == cases
+    result = read_result(path)
+    cases = [Case("textbook"), Case("ours"), Case("compute_only")]
+    assert [(run["repeat"], run["config"]) for run in result["runs"]] == [
+        (repeat, {**CONFIG, "steps": 1, **case._asdict()}) for repeat in range(2) for case in cases
+    ]
+    assert all(run["peak_bytes"] > 0 and "first_seconds" in run for run in result["runs"])
+    assert [limit["config"]["precision"] for limit in result["limits"]] == ["fp32"] * 2
     assert result["flops_per_image"] == count_training_flops(NiN(input_size=67), (1, 1, 67, 67))
-    assert result["until"]["images"] == 2 * 4 and result["until"]["seconds"] > 0
-    assert [(row["batch_size"], row["copies"]) for row in result["growth"]] == [(8, 1), (4, 2)]
+    (until,) = result["until"]
+    assert until["images"] == 2 * 4 and until["seconds"] > 0 and until["config"]["recipe"] == "modern"
+    assert [(run["config"]["batch_size"], run["config"]["copies"]) for run in result["growth"]] == [(8, 1), (4, 2)]
 
     later = [*options, "--rounds", "0", "--no-growth", "--out", str(tmp_path)]
     with monkeypatch.context() as stopped:
-        stopped.setattr(turns, "train", lambda *args, **kwargs: {"points": [], "interrupted": True})
+        stopped.setattr(turns, "train", lambda *args, **kwargs: {"evaluations": [], "interrupted": True})
         with pytest.raises(KeyboardInterrupt):
             command.main(later)
-    assert json.loads(path.read_text()) == result
+    assert read_result(path) == result
     assert command.main([*later, "--until", "0.01"]) == 0
-    again = json.loads(path.read_text())
-    assert again.pop("until")["accuracy"] == 0.01 and list(tmp_path.iterdir()) == [path]
+    again = read_result(path)
+    assert again.pop("until")[0]["accuracy"] == 0.01 and list(tmp_path.iterdir()) == [path]
     assert "0.01 on held-out images: " in capsys.readouterr().out
-    assert result.pop("until")["accuracy"] == 0 and again == result
+    assert result.pop("until")[0]["accuracy"] == 0 and again == result
     assert command.main([*later, "--batch-size", "5"]) == 2
     assert "'batch_size': 4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("compile", [False, True])
 def test_compiled_cases_come_on_request_in_the_fastest_precision(compile):
-    cases = turns._cases({**SETTINGS, "precision": "bf16"}, compile)
-    found = {case: name for case, (name, settings) in cases.items() if settings["compile"]}
-    expected = {"ours compiled, bf16": "ours", "compute only compiled, bf16": "compute_only"}
-    assert found == (expected if compile else {})
-    assert all(cases[case][1]["precision"] == "bf16" for case in found)
+    configs = turns._configs({**CONFIG, "precision": "bf16"}, compile)
+    found = [(config["pipeline"], config["precision"]) for config in configs if config["compiled"]]
+    assert found == ([("ours", "bf16"), ("compute_only", "bf16")] if compile else [])
+    assert [config["precision"] for config in configs if config["pipeline"] == "textbook"] == ["fp32"] * 3
 
 
 class FakeTurns:
     """Turns of a process that does nothing; a compiled one ends in its second turn."""
 
-    def __init__(self, name, settings, root):
-        self.settings, self.count, self.rate = settings, 0, (1.0, 1.0) if name == "limits" else 1.0
+    def __init__(self, config, device, root):
+        self.config, self.count, self.rate = config, 0, (1.0, 1.0) if config["pipeline"] == "limits" else 1.0
 
     def __enter__(self):
         return self
@@ -131,20 +133,20 @@ class FakeTurns:
 
     def turn(self):
         self.count += 1
-        if self.settings["compile"] and self.count == 2:
+        if self.config["compiled"] and self.count == 2:
             raise turns.ProcessEnded("ended")
         return self.rate, 1, 0.0
 
 
-def test_what_cannot_be_compiled_ends_no_benchmark(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("rounds", [2, 3])  # what comes last is then the one that ends, and others
+def test_what_cannot_be_compiled_ends_no_benchmark(tmp_path, monkeypatch, capsys, rounds):
     monkeypatch.setattr(turns, "Turns", FakeTurns)
-    result = {"runs": [], "limits": [], "peak_bytes": {}, "first_seconds": {}}
-    cases = turns._cases(SETTINGS, compile=True)
-    turns._compare_in_turns(result, cases, 3, None, tmp_path / "result.json")
-    assert result == json.loads((tmp_path / "result.json").read_text())
-    found = {case for case in cases if not case.startswith("limits") and "compiled" not in case}
-    assert set(result["peak_bytes"]) == set(result["first_seconds"]) == found
-    assert len(result["runs"]) == 3 * len(found) and {run["case"] for run in result["runs"]} == found
+    result, path = {**new_result("benchmark", "fashion_mnist"), "limits": []}, tmp_path / "result.json"
+    configs = turns._configs(CONFIG, compile=True)
+    turns._compare_in_turns(result, configs, rounds, torch.device("cpu"), None, path)
+    assert result == read_result(path)
+    expected = [config for config in configs if config["pipeline"] != "limits" and not config["compiled"]]
+    assert [run["config"] for run in result["runs"]] == rounds * expected
     assert "ended: going on without torch.compile" in capsys.readouterr().err
 
 

@@ -25,7 +25,7 @@ else:
 
 # Imports point one way: a module may import those of earlier lines, none of its own line.
 LAYERS = (
-    "checks files modes hardware provenance",
+    "checks files modes hardware provenance labelled_images",
     "shapes",
     "architecture layer_table preprocessing",
     "nin resources diagnostics datasets roofline throughput",
