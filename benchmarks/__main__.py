@@ -9,7 +9,7 @@ from nin_helpers.training import CheckpointError
 
 
 def main(arguments=None):
-    """Run the command line; return 0, or 2 with one line on standard error for what it cannot use."""
+    """Run the command line; return 0, 130 where it was stopped, or 2 with one line of what it cannot use."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure how fast NiN trains here.")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each case (default: 5); 0: keep the file's")
@@ -28,6 +28,9 @@ def main(arguments=None):
     except (ValueError, DataError, CheckpointError, OSError, ProcessEnded) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     return 0
 
 

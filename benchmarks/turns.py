@@ -69,7 +69,7 @@ def measure(
         "size": size, "batch_size": batch_size, "steps": steps, "copies": 1, "pipeline": "ours",
         "precision": pick_precision("auto", device), "compiled": False, "num_workers": 0,
     }  # fmt: skip
-    path = Path(out) / f"benchmark_{_slug(environment(device)['device_name'])}.json"
+    path = result_path(out, device)
     check_writable(path)
     data = load_data("fashion_mnist", root)  # fails here, once, rather than in each process
     if rounds:
@@ -82,7 +82,9 @@ def measure(
         result["growth"] = _grow(config, device, root)
         write_result(path, result)
     if until is not None:
-        result["until"] = [seconds_until(until, data, config, device, compile, path.with_suffix(""))]
+        found = seconds_until(until, data, config, device, compile, path.with_suffix(""))
+        others = [other for other in result.get("until", []) if other["accuracy"] != until]
+        result["until"] = sorted([*others, found], key=lambda each: each["accuracy"])
         write_result(path, result)
     print(report(result), f"{path} written", sep="\n")
     return result
@@ -260,5 +262,11 @@ def _peak(device):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _slug(name):
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+def machine_name(device):
+    """Return what files call the chip of a torch.device, such as "nvidia_h100_80gb_hbm3"."""
+    return re.sub(r"[^a-z0-9]+", "_", environment(device)["device_name"].lower()).strip("_")
+
+
+def result_path(out, device):
+    """Return the path in the folder `out` of what is measured on a torch.device."""
+    return Path(out) / f"benchmark_{machine_name(device)}.json"
