@@ -113,7 +113,8 @@ def _experiment(options):
     given = {option: getattr(options, option) for option in OPTIONS if getattr(options, option) is not None}
     chosen = {options.name: given}
     if options.all:  # an option is for those that take it
-        chosen = {name: {key: given[key] for key in given.keys() & options_of(name)} for name in EXPERIMENTS}
+        names = [name for name, each in EXPERIMENTS.items() if getattr(each, "device", "cpu") != "cuda"]
+        chosen = {name: {key: given[key] for key in given.keys() & options_of(name)} for name in names}
     for name, changes in chosen.items():
         specify(name, **changes)  # says what cannot be used, before anything is measured
     from nin_helpers.experiments import run_experiment

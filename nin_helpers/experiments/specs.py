@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from nin_helpers.architecture import FAMILY, HEADS, INITS
 from nin_helpers.checks import check_whole_number
+from nin_helpers.training.config import RECIPES
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,13 @@ EXPERIMENTS = {
         profile="long",
         seeds=2,
         precision="bf16",
+    ),
+    "full_size": Training(
+        "each recipe for ten epochs at the textbook's size, on a GPU; not part of --all",
+        tuple(Case(name, name) for name in RECIPES),
+        profile="full",
+        precision="auto",
+        device="cuda",
     ),
 }
 
