@@ -284,10 +284,9 @@ def _pixel_view(layer, x, row, column, order):
     found, difference = maps[:, row, column], shuffle_difference(layer, x[None], order)
     lines = []
     for number in range(len(sums)):
-        terms = [f"{w:4.1f} · {v:5.2f}" for w, v in zip(weight[number, :, 0, 0], vector)]
-        total = " + ".join([*terms, f"{layer.bias[number]:.1f}"])
+        total = weighted_sum(weight[number, :, 0, 0].tolist(), vector.tolist(), layer.bias[number].item())
         behind = f"ReLU: {output[number]:.2f}    Conv2d and ReLU: {found[number]:.2f}"
-        lines.append(f"output {number + 1} = {total} = {sums[number]:5.2f}    {behind}")
+        lines.append(f"output {number + 1} = {total} = {sums[number]:5.2f}    {behind}".replace("-", "−"))
     inputs = dict(zip(("brightness", "change →", "change ↓"), x.numpy()))
     outputs = {f"output {number + 1}": values for number, values in enumerate(maps.numpy())}
     numbers = [", ".join(f"{value:.2f}" for value in values) for values in (vector, output, found)]
@@ -300,13 +299,20 @@ def _pixel_view(layer, x, row, column, order):
     return plots.plot_pixel(inputs, outputs, row, column, lines), sentence
 
 
+def weighted_sum(weights, values, bias):
+    """Return how weights · values + bias is reckoned, in columns: a term that is taken away has a minus, not "+ -"."""
+    first, *others = ((weight, f" · {value:5.2f}") for weight, value in zip(weights, values))
+    terms = (f" {'-' if number < 0 else '+'} {abs(number):.1f}{factor}" for number, factor in (*others, (bias, "")))
+    return f"{first[0]:4.1f}{first[1]}{''.join(terms)}"
+
+
 def stuck_or_learning(result, live=None):
     """Return the instrument that compares the first steps of training by initialisation and learning rate.
 
     result: what `experiments.run_first_steps` recorded. live: a function of init and lr that yields such states, for
     the button that runs one; None: no button.
     """
-    recorded = {(run["init"], run["lr"]): run["points"] for run in result["runs"]}
+    recorded = {(run["init"], run["lr"]): run["states"] for run in result["runs"]}
     rates = sorted({lr for _, lr in recorded})
     steps = [state["step"] for state in next(iter(recorded.values()))]
     controls = {
@@ -346,7 +352,7 @@ def stuck_or_learning(result, live=None):
 def first_steps_sentence(init, lr, states, step):
     """Return what the states of a run tell at `step`, and how it ends: stuck, dead, learning or diverged."""
     state, last = next(state for state in states if state["step"] == step), states[-1]
-    logits = list(state["spread"].values())[-1]
+    last_maps = list(state["spread"].values())[-1]  # not the logits: their means
     if last["loss"] is None:
         end = "the numbers are no longer finite: diverged"
     elif is_plateau(last["loss"], 10):
@@ -360,7 +366,7 @@ def first_steps_sentence(init, lr, states, step):
     if state["loss"] is not None:
         now += (
             f", {state['live']:.0%} of the channels live, gradient {_number(state['gradient'])}, "
-            f"logits differ across images by {_number(logits)}"
+            f"the last ReLU's maps, before their average, differ across images by {_number(last_maps)}"
         )
     return f"{now}. At step {last['step']}: {end}."
 
@@ -441,7 +447,7 @@ def head_calculator():
             f"Adam holds four times the MiB of the weights."
         )
         title = f"Heads of NiN at {input_size} × {input_size} pixels"
-        return plots.plot_bars(bars, "parameters in millions", title, "{:,.3f}"), sentence
+        return plots.plot_bars(bars, "parameters in millions, logarithmic", title, "{:,.3f}", log=True), sentence
 
     return Instrument("head-calculator", controls, view)
 
@@ -537,7 +543,7 @@ class TrainingMonitor(plots.LivePlot):
         self.box.add_class("nin-instrument").add_class("nin-training-monitor")
 
     def __call__(self, history):
-        """Show the history's points so far; the last call's figure and numbers stay in the notebook."""
+        """Show the history's evaluations so far; the last call's figure and numbers stay in the notebook."""
         first = self.handle is None
         super().__call__(history)
         if first:

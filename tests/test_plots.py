@@ -1,5 +1,6 @@
 """The figures: that they show the numbers they were given, and say so to those who cannot see."""
 
+import itertools
 import math
 
 import matplotlib
@@ -22,12 +23,69 @@ def texts(figure):
 
 
 def history(count=3):
-    points = [
+    evaluations = [
         {"step": 10 * k, "train_loss": 2 / k, "train_accuracy": 0.1 * k, "validation_accuracy": 0.2 * k}
         | {"images_per_second": 1234.0}
         for k in range(1, count + 1)
     ]
-    return {"points": points}
+    return {"evaluations": evaluations}
+
+
+def states():
+    """The first steps of a run that diverges."""
+    return [
+        {"step": step, "loss": loss, "live": 0.5, "gradient": 0.1, "spread": {"a": 1.0, "b": 0.1 * (step + 1)}}
+        for step, loss in ((0, 2.0), (9, None))
+    ]
+
+
+def trial(optimizer, init, lr, accuracy, batch_size=32):
+    settings = {"optimizer": optimizer, "init": init, "lr": lr, "batch_size": batch_size}
+    return {"settings": settings, "validation_accuracy": accuracy}
+
+
+# what all have in common
+
+
+NINE = [f"number {k}" for k in range(9)]
+MANY = {
+    "plot_bars": ({name: 1 for name in NINE}, "count", "", "{}", NINE),
+    "plot_history": ({name: history() for name in NINE},),
+    "plot_layer_spread": ({name: [("layer", 1.0)] for name in NINE},),
+    "plot_search": ([trial("sgd", name, 0.1, 0.5) for name in NINE],),
+    "plot_curves": ({name: {0: [0.5]} for name in NINE}, "shift", "accuracy"),
+    "plot_followers": ({name: [1.0] for name in NINE},),
+    "plot_costs": ({name: (1, 1, 1) for name in NINE},),
+    "plot_first_steps": ({name: states() for name in NINE}, 0),
+    "plot_answers": (np.zeros((4, 4)), {name: {"cat": 1.0} for name in NINE}, "logit"),
+    "plot_roofline": ({name: [("layer", 100, 10, 1.0)] for name in NINE}, 80.0, 20.0),
+    "plot_trace": ([(name, "operation", 0.0, 1.0) for name in NINE],),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_nothing_is_left_out_however_much_there_is_to_draw(name):
+    axis = getattr(plots, name)(*MANY[name]).axes[-1]
+    assert max(len(artists) for artists in (axis.lines, axis.collections, axis.patches)) >= 9
+
+
+def test_curves_are_told_apart_by_more_than_colour():
+    looks = list(itertools.islice(plots.STYLES(), 28))
+    assert len({(look["color"], look["linestyle"]) for look in looks}) == 28
+    one, other, *_ = plots.plot_history({"one": history(), "other": history(2)}).axes[0].lines
+    assert one.get_linestyle() != other.get_linestyle() and one.get_marker() != other.get_marker()
+
+
+def test_the_look_is_one_and_stays_with_our_figures():
+    before = dict(plt.rcParams)
+    figure = plots.plot_followers({"one": [1.0]}, "title")
+    assert plt.rcParams == before
+    assert figure.get_layout_engine() is not None and figure.get_suptitle() == "title"
+    assert not any(axis.spines[side].get_visible() for axis in figure.axes for side in ("top", "right"))
+    assert figure.axes[0].xaxis.get_major_ticks()[0].gridline.get_alpha() == 0.3
+
+
+# the figures, one by one
 
 
 def test_images_are_shown_with_their_titles():
@@ -37,9 +95,11 @@ def test_images_are_shown_with_their_titles():
     assert [axis.get_title() for axis in shown] == [f"image {k}" for k in range(12)]
     assert all((axis.images[0].get_array() == image).all() for axis, image in zip(shown, images))
     assert "heading" in texts(figure)
+    with pytest.raises(ValueError, match="shorter"):
+        plots.show_images(images, ["one title"])
 
 
-def test_a_history_shows_its_points_and_the_line_of_knowing_nothing():
+def test_a_history_shows_its_evaluations_and_the_line_of_knowing_nothing():
     figure = plots.plot_history({"": history()}, "title", num_classes=7)
     left, right = figure.axes
     assert list(left.lines[0].get_ydata()) == [2, 1, 2 / 3]
@@ -48,13 +108,7 @@ def test_a_history_shows_its_points_and_the_line_of_knowing_nothing():
     assert "title · 1,234 images/s" in texts(figure)
 
 
-def test_two_histories_are_told_apart_by_more_than_colour():
-    left, _ = plots.plot_history({"one": history(), "other": history(2)}).axes
-    one, other, _ = left.lines
-    assert one.get_linestyle() != other.get_linestyle() and one.get_marker() != other.get_marker()
-
-
-def test_a_history_without_points_is_an_empty_plot():
+def test_a_history_without_evaluations_is_an_empty_plot():
     assert plots.plot_history({"": {"evaluations": []}}, "title").axes[0].lines[0].get_ydata().size == 0
 
 
@@ -65,24 +119,33 @@ def test_confusion_shows_each_count_and_colours_by_the_share_of_its_row():
     np.testing.assert_allclose(axis.images[0].get_array(), [[0.8, 0.2], [1, 0]])
 
 
-def test_bars_carry_their_numbers():
-    assert {"1,200", "3"} <= set(texts(plots.plot_bars({"a": 1200, "b": 3}, "count")))
+@pytest.mark.parametrize("log", [False, True])
+def test_bars_or_dots_carry_their_numbers_and_the_colours_of_their_kinds(log):
+    figure = plots.plot_bars({"a": 1200, "b": 3, "c": 5}, "count", kinds=("x", "y", "x"), log=log)
+    (axis,) = figure.axes
+    assert {"1,200", "3", "5"} <= set(texts(figure)) and axis.get_xscale() == ("log" if log else "linear")
+    dots = axis.collections[0] if log else None
+    numbers = dots.get_offsets()[:, 0].tolist() if log else [bar.get_width() for bar in axis.patches]
+    one, two, three = dots.get_facecolors().tolist() if log else [bar.get_facecolor() for bar in axis.patches]
+    assert numbers == [1200, 3, 5] and one == three != two
+    assert axis.get_ylim() == (2.5, -0.5), "the first on top"
 
 
 def test_runs_show_each_run_and_the_median():
-    axis = plots.plot_runs({"a": [0.1, 0.2, 0.9], "b": [0.5]}, "accuracy", "title", [(0.1, "guessing")]).axes[0]
-    assert list(axis.lines[0].get_xdata()) == [0.1, 0.2, 0.9] and list(axis.lines[1].get_xdata()) == [0.2, 0.2]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+    groups = {"few": [0.1, 0.2, 0.9], "many": [0.5] * 6}
+    axis = plots.plot_runs(groups, "accuracy", "title", [(0.1, "guessing")]).axes[0]
+    few, many, _ = axis.lines
+    assert list(few.get_xdata()) == [0.1, 0.2, 0.9] and list(few.get_ydata()) == [0, 0, 0]
+    assert len(set(many.get_ydata())) == 6, "many lie apart"
+    assert axis.collections[0].get_segments()[0][:, 0].tolist() == [0.2, 0.2]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["few", "many"] and "guessing" in texts(
+        axis.figure
+    )
 
 
 def test_layer_spread_survives_a_spread_of_zero():
     axis = plots.plot_layer_spread({"dead": [("one", 1.0), ("two", 0.0)]}).axes[0]
     assert axis.get_yscale() == "log" and min(axis.lines[0].get_ydata()) > 0
-
-
-def trial(optimizer, init, lr, accuracy, batch_size=32):
-    settings = {"optimizer": optimizer, "init": init, "lr": lr, "batch_size": batch_size}
-    return {"settings": settings, "validation_accuracy": accuracy}
 
 
 def test_a_search_has_a_panel_for_each_optimizer_and_a_mark_for_each_start():
@@ -119,10 +182,11 @@ def test_a_tradeoff_shows_median_and_range_at_its_cost():
     assert (low, high) == pytest.approx((0.5, 0.9)) and "A" in texts(axis.figure)
 
 
-def test_costs_are_discs_whose_area_is_the_memory():
+def test_costs_are_discs_whose_area_is_the_memory_with_the_text_below():
     axis = plots.plot_costs({"a": (1e6, 1e9, 2**30), "b": (1e7, 1e8, 2**28)}).axes[0]
     areas = [disc.get_sizes()[0] for disc in axis.collections]
     assert areas[0] == 4 * areas[1] and {"a\n1,024 MiB", "b\n256 MiB"} <= set(texts(axis.figure))
+    assert all(text.xyann[1] < -math.sqrt(area) / 2 for text, area in zip(axis.texts, areas)), "in points: clear of it"
 
 
 @pytest.mark.parametrize(("brightest", "top"), [(None, 3), (8, 8)])
@@ -130,7 +194,7 @@ def test_maps_lie_over_their_images(brightest, top):
     maps = [[[1, 2], [3, 0]], [[0, 0], [0, 0]]]
     figure = plots.show_maps(np.zeros((2, 6, 4)), maps, ["one", "two"], brightest=brightest)
     picture, overlay = figure.axes[0].images
-    assert picture.get_extent() == overlay.get_extent() == [0, 4, 6, 0]
+    assert picture.get_extent() == overlay.get_extent() and picture.get_array().shape == (6, 4)
     assert overlay.get_array().tolist() == maps[0] and overlay.get_clim() == (0, top)
     assert figure.axes[1].images[1].get_clim()[1] > 0
 
@@ -141,6 +205,15 @@ def test_networks_are_drawn_layer_by_layer_and_framed_by_block():
     assert {"3 × 3 conv", "1 × 1 conv", "pool", "net", "other"} <= set(texts(figure))
     frames = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
     assert len(frames) == 1 and frames[0].get_height() == pytest.approx(1.9)
+
+
+def test_short_networks_share_a_column_without_touching():
+    pool = ("pool", "pool", None)
+    short, tall = plots.plot_networks({"one": [pool] * 3, "other": [pool] * 3, "tall": [pool] * 9}).axes
+    levels = [bar.get_y() for bar in short.patches]
+    assert len(tall.patches) == 9 and len(set(levels)) == 6 and max(levels) < max(bar.get_y() for bar in tall.patches)
+    below, above = sorted(text.get_position()[1] for text in short.texts if text.get_text() in ("one", "other"))
+    assert below < min(level for level in levels if level > 3) < above
 
 
 def test_pyplot_never_shows_a_figure_of_ours_at_a_cells_end_half_drawn():
@@ -214,12 +287,9 @@ def test_a_pixel_is_marked_in_every_map():
 
 
 def test_first_steps_show_their_numbers_and_the_chosen_step():
-    states = [
-        {"step": step, "loss": loss, "live": 0.5, "gradient": 0.1, "spread": {"a": 1.0, "b": 0.1 * (step + 1)}}
-        for step, loss in ((0, 2.0), (9, None))
-    ]
-    loss, live, gradient, spread = plots.plot_first_steps({"run": states}, 9, num_classes=7).axes
-    assert loss.lines[0].get_ydata()[0] == 2 and np.isnan(loss.lines[0].get_ydata()[1])
+    figure = plots.plot_first_steps({"run": states()}, 9, num_classes=7)
+    loss, live, gradient, spread = figure.axes
+    assert loss.lines[0].get_ydata()[0] == 2 and np.isnan(loss.lines[0].get_ydata()[1]) and "diverged" in texts(figure)
     assert loss.lines[2].get_ydata()[0] == math.log(7)
     assert all(axis.lines[1].get_xdata()[0] == 9 for axis in (loss, live, gradient))
     assert list(spread.lines[0].get_ydata()) == [1, 1]
@@ -228,7 +298,7 @@ def test_first_steps_show_their_numbers_and_the_chosen_step():
 def test_a_class_map_lies_over_the_picture_and_names_its_class():
     values = np.array([[0.0, 2.0], [1.0, 3.0]])
     left, right, _ = plots.plot_class_map(np.zeros((28, 28)), values, {"cat": 1.5, "dog": 0.5}, "cat").axes
-    assert (left.images[1].get_array() == values).all() and left.images[1].get_extent() == [0, 28, 28, 0]
+    assert (left.images[1].get_array() == values).all() and left.images[1].get_extent() == left.images[0].get_extent()
     assert left.get_title() == "map of cat"
     assert [label.get_text() for label in right.get_yticklabels()] == ["▸ cat", "dog"]
     assert [bar.get_width() for bar in right.patches] == [1.5, 0.5]

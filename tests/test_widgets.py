@@ -185,12 +185,11 @@ def test_predictions_reveal_one_size_after_the_other():
     assert "nothing left to predict" in ladder.sentence or "nothing left to predict" in ladder.verdict
 
 
-@pytest.mark.parametrize("text", ["abc", "-3", "2.5", "²"])
-def test_a_prediction_that_is_no_number_is_refused(text):
+def test_a_prediction_that_is_no_number_is_refused():
     ladder = widgets.shape_ladder()
     set_values(ladder, predict=True)
-    ladder.guess.value = text
-    assert f"your prediction is {text!r}, but must be a whole number" in ladder.refused and ladder.told == 0
+    ladder.guess.value = "2.5"
+    assert "your prediction is '2.5', but must be a whole number" in ladder.refused and ladder.told == 0
 
 
 def test_a_changed_window_starts_the_predictions_anew():
@@ -212,15 +211,17 @@ def test_predictions_end_where_the_ladder_breaks():
 # 2 · a perceptron for each pixel
 
 
-@pytest.mark.parametrize("row, column", [(0, 0), (8, 10), (13, 13), (5, 4)])
-@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("row, column, shuffled", [(0, 0, False), (13, 4, True)])
 def test_one_by_one_is_the_perceptron_everywhere(row, column, shuffled):
     instrument = widgets.pixel_perceptron()
     set_values(instrument, row=row, column=column, shuffled=shuffled)
-    assert (
-        "Conv2d" in instrument.sentence
-        and ": the same. Shuffled before or after 1 × 1: the same picture." in instrument.sentence
-    )
+    assert ": the same. Shuffled before or after 1 × 1: the same picture." in instrument.sentence
+
+
+def test_the_perceptrons_sum_subtracts_where_a_number_is_negative():
+    assert widgets.weighted_sum([-1, 0.5, -2], [2, -3, 1], -0.5) == "-1.0 ·  2.00 + 0.5 · -3.00 - 2.0 ·  1.00 - 0.5"
+    *_, lines = widgets.pixel_perceptron().picture.texts
+    assert "− 0.5 = −0.50" in lines.get_text() and "+ −" not in lines.get_text() and "-" not in lines.get_text()
 
 
 def test_three_by_three_sees_neighbours_and_minds_the_shuffle():
@@ -241,7 +242,7 @@ def recorded():
     """A result of `experiments.run_first_steps`, made up."""
     ends = {"xavier": 2.3026, "alive": 1.2, "default": None, "kaiming": 3.0}
     runs = [
-        {"init": init, "lr": lr, "seed": 0, "evaluations": [state(0, 2.4), state(100, ends[init])]}
+        {"init": init, "lr": lr, "seed": 0, "states": [state(0, 2.4), state(100, ends[init])]}
         for init in INITS
         for lr in (0.05, 0.1)
     ]
@@ -260,7 +261,10 @@ def recorded():
 def test_the_first_steps_are_told_with_their_end(init, end):
     instrument = widgets.stuck_or_learning(recorded())
     set_values(instrument, init=init, lr=0.05, step=0)
-    assert instrument.sentence.startswith(f"{init}, lr 0.05, step 0: loss 2.4, 50% of the channels live, gradient 0.25")
+    assert instrument.sentence.startswith(
+        f"{init}, lr 0.05, step 0: loss 2.4, 50% of the channels live, gradient 0.25, the last ReLU's maps, before "
+        "their average, differ across images by 0.1. At step 100:"
+    )
     assert instrument.sentence.endswith(end) and instrument.button.disabled
 
 
@@ -337,13 +341,12 @@ def test_no_file_yet_is_said(looks):
 # 5 · the head calculator
 
 
-@pytest.mark.parametrize("input_size, num_classes", [(224, 10), (99, 100)])
-def test_heads_have_the_parameters_of_the_real_ones(input_size, num_classes):
+def test_heads_have_the_parameters_of_the_real_ones():
     instrument = widgets.head_calculator()
-    set_values(instrument, input_size=input_size, num_classes=num_classes)
+    set_values(instrument, input_size=99, num_classes=100)
     for head in HEADS:
         with torch.device("meta"):
-            model = NiN(head=head, input_size=input_size, num_classes=num_classes)
+            model = NiN(head=head, input_size=99, num_classes=100)
         own = [part for name, part in model.named_children() if name.startswith(("block4", "fc"))]
         assert f"{head} {sum(p.numel() for part in own for p in part.parameters()):,}" in instrument.sentence
 
