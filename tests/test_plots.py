@@ -77,9 +77,8 @@ def test_curves_are_told_apart_by_more_than_colour():
 
 
 def test_the_look_is_one_and_stays_with_our_figures():
-    before = dict(plt.rcParams)
     figure = plots.plot_followers({"one": [1.0]}, "title")
-    assert plt.rcParams == before
+    assert all(plt.rcParams[key] == matplotlib.rcParamsDefault[key] for key in plots.LOOK)
     assert figure.get_layout_engine() is not None and figure.get_suptitle() == "title"
     assert not any(axis.spines[side].get_visible() for axis in figure.axes for side in ("top", "right"))
     assert figure.axes[0].xaxis.get_major_ticks()[0].gridline.get_alpha() == 0.3
