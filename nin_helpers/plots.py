@@ -22,7 +22,7 @@ STYLES = cycler(
 LOOK = {
     "figure.constrained_layout.use": True,
     "axes.axisbelow": True,
-    "axes.prop_cycle": STYLES,  # for `axis.plot`, curve by curve; a line that is no curve says marker=""
+    "axes.prop_cycle": STYLES,  # for curves, one after the other; lines of a drawing: axis.set_prop_cycle(None)
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
