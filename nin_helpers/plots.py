@@ -22,7 +22,7 @@ STYLES = cycler(
 LOOK = {
     "figure.constrained_layout.use": True,
     "axes.axisbelow": True,
-    "axes.prop_cycle": STYLES,  # for `axis.plot`, curve by curve; a line that is no curve says marker=""
+    "axes.prop_cycle": STYLES,  # for curves, one after the other; lines of a drawing: axis.set_prop_cycle(None)
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -203,7 +203,7 @@ def plot_search(runs, title=""):
         axis.set(xscale="log", xlabel="learning rate", title=optimizer, ylim=(0, 1))
     axes[0, 0].set_ylabel("accuracy on held-out images")
     handles = [plt.Line2D([], [], **style | {"linestyle": "", "label": name}) for name, style in zip(starts, STYLES())]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, markerscale=1.5, fontsize=8, frameon=False)
     return figure
 
 
