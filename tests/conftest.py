@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-collect_ignore = ["colab", "frameworks"]  # they need environments of their own: make test-colab, test-frameworks
 torch.set_num_threads(1)  # the tensors are small, and on a busy machine threads that wait for each other take minutes
 
 

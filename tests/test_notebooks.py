@@ -1,28 +1,23 @@
-"""The notebooks' own rules; `pytest --nbval notebooks` then runs them and compares their outputs."""
+"""The notebooks' own rules; `pytest --nbval` then runs them and compares their outputs."""
 
 import importlib.util
 import json
 import re
-from pathlib import Path
+import sys
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from repository import ROOT, load
 
 from nin_helpers.exercises import CHECKS
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = ROOT / "notebooks"
 CHAPTER = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
-APPENDIX = sorted({f"frameworks/{path.stem}" for path in NOTEBOOKS.glob("frameworks/*.[im]*")})  # .ipynb, .md
+APPENDIX = sorted({f"frameworks/{path.stem}" for path in NOTEBOOKS.glob("frameworks/[a-z]*.[im]*")})  # .ipynb, .md
 NAMES = CHAPTER + APPENDIX
-SET_UP = """\
-# On Colab this installs nin_helpers next to the torch that is there; elsewhere it does nothing.
-import sys
-
-REPOSITORY = "…"  # owner/name on GitHub, set by `make stamp`
-if "google.colab" in sys.modules:
-    assert REPOSITORY, "the repository's public address is not set yet: see the README"
-    %pip install --quiet git+https://github.com/{REPOSITORY}"""
 TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution"}
 MACHINE_PATH = re.compile(r"(?<![\w./~])/(?:work|root|home|tmp|content|Users)\b|\b[A-Z]:\\")
 CODE_LINES, CLASS_LINES, PROSE_WORDS = 15, 40, 120
@@ -151,16 +146,47 @@ def test_lines_of_code_fit_beside_the_file_browser(name, source):
 
 
 def test_opens_with_its_purpose_and_the_set_up(name, source):
-    title, set_up = source.cells[:2]
+    title = source.cells[0]
     assert title.cell_type == "markdown"
     heading = f"# {int(name[:2])} · " if name in CHAPTER else "# "
     phrases = [heading, "**You will do**", "**You will learn**", "**Time**"]
     places = [title.source.find(phrase) for phrase in phrases]
     assert places[0] == 0 and places == sorted(places), f"the first cell has {', '.join(phrases)}, in this order"
-    if name in APPENDIX:
-        return  # each has an environment of its own, and is not for Colab
-    assert set_up.cell_type == "code"
-    assert re.sub(r'REPOSITORY = "[^"]*"', 'REPOSITORY = "…"', set_up.source) == SET_UP
+    if name in CHAPTER:  # the appendix's have environments of their own, and are not for Colab
+        assert set_up_cell(source) == set_up_cell(jupytext.read(NOTEBOOKS / f"{CHAPTER[0]}.md"))
+
+
+def set_up_cell(notebook):
+    """Return the source of a notebook's set-up cell, without the repository's address."""
+    return re.sub(r'REPOSITORY = "[^"]*"', 'REPOSITORY = ""', notebook.cells[1].source)
+
+
+def run_set_up(repository):
+    """Run the set-up cell, and return what it gives to %pip."""
+    source, asked = set_up_cell(jupytext.read(NOTEBOOKS / f"{CHAPTER[0]}.md")), []
+    code = TransformerManager().transform_cell(source.replace('REPOSITORY = ""', f'REPOSITORY = "{repository}"'))
+    shell = SimpleNamespace(run_line_magic=lambda *magic: asked.append(magic))
+    exec(code, {"get_ipython": lambda: shell})
+    return asked
+
+
+def test_the_set_up_does_nothing_elsewhere():
+    assert run_set_up("") == run_set_up("someone/nin") == []
+
+
+@pytest.mark.parametrize("place", ["colab", "kaggle"])
+def test_the_set_up_installs_where_it_must(monkeypatch, place):
+    if place == "colab":
+        monkeypatch.setitem(sys.modules, "google.colab", None)
+    else:
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    wanted = "install --quiet git+https://github.com/{REPOSITORY} torch=={version}"
+    assert run_set_up("someone/nin") == [("pip", wanted)]
+    with pytest.raises(AssertionError, match="no public address"):
+        run_set_up("")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(AssertionError, match="Turn on internet"):
+        run_set_up("someone/nin")
 
 
 def test_every_picture_has_a_text(source):
@@ -201,10 +227,7 @@ def test_no_cell_looks_for_the_package(source):
 
 
 def test_exercises_and_solutions_come_from_one_source():
-    path = NOTEBOOKS.parent / "tools" / "exercises.py"
-    spec = importlib.util.spec_from_file_location("exercises_tool", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load("exercises")
     source = tool.SOURCE.read_text(encoding="utf-8")
     assert {"exercise", "solution"} == set(tool.NOTEBOOKS)
     for kind, target in tool.NOTEBOOKS.items():

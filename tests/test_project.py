@@ -1,28 +1,27 @@
-"""What holds the project together: pins, stamping, the runner of the notebooks, and the arrows between modules."""
+"""What holds the project together: the arrows between modules, the pins, and what the documents say."""
 
 import ast
 import importlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from repository import ROOT, load, read, run
 
-from nin_helpers.training import PROFILES, RECIPES
+from nin_helpers.__main__ import _parser
+from nin_helpers.training import PROFILES, RECIPES, make_config
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).parent.parent
-PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Imports point one way: a module may import those of earlier lines, none of its own line.
 LAYERS = (
     "checks files modes hardware provenance",
@@ -47,14 +46,8 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if path.name != "__init__.py"
 )
-
-
-def read(*parts):
-    return ROOT.joinpath(*parts).read_text(encoding="utf-8")
-
-
-def run(*command, **environment):
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
+SETUP = load("environment")
+PYTHONS = SETUP.ENVIRONMENTS[""][1]
 
 
 # modules
@@ -131,7 +124,7 @@ def pins(python):
 def test_pins_satisfy_what_the_package_asks_for(python):
     versions = pins(python)
     for wanted in direct_requirements():
-        assert wanted.specifier.contains(versions[wanted.name]), wanted
+        assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), wanted
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -157,39 +150,74 @@ def test_conda_gets_python_pip_and_the_pins():
 
 def test_colab_has_what_the_package_asks_for_but_torchinfo():
     pinned = [line.split("==") for line in read("tests", "colab", "requirements.txt").splitlines() if "==" in line]
-    versions, project = dict(pinned), tomllib.loads(read("pyproject.toml"))["project"]
-    asked = [Requirement(line) for line in project["dependencies"]]
-    assert [it.name for it in asked if not it.specifier.contains(versions.get(it.name, "0"))] == ["torchinfo"]
+    versions = {canonicalize_name(name): version for name, version in pinned}
+    asked = [Requirement(line) for line in tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]]
+    missing = [it.name for it in asked if not it.specifier.contains(versions.get(canonicalize_name(it.name), "0"))]
+    assert missing == ["torchinfo"]
 
 
 # the repository
 
 
-def test_workflow_and_ci_call_what_the_readme_calls():
-    workflow = yaml.safe_load(read(".github", "workflows", "test.yml"))
-    assert workflow["jobs"]["test"]["steps"][-1]["run"] == "make test"
-    assert set(workflow["jobs"]["test"]["strategy"]["matrix"]["python"]) <= set(PYTHONS)
-    assert {"run": "make test-browser"} in workflow["jobs"]["browser"]["steps"]
-    assert workflow["jobs"]["frameworks"]["steps"][-1]["run"] == "make test-${{ matrix.framework }}"
-    assert workflow["jobs"]["colab"]["steps"][-1]["run"] == "make test-colab"
+FOLDERS = (".", "notebooks", "notebooks/frameworks", "results", "benchmarks")
+DOCUMENTS = [ROOT / "CONTRIBUTING.md", *(ROOT / folder / "README.md" for folder in FOLDERS)]
+
+
+def test_workflow_and_ci_call_what_contributors_call():
     commands = [line for line in read(".ci", "run").splitlines() if line.startswith("make ")]
     assert commands == ["make test", "make test-browser", "make test-colab", "make test-frameworks", "make site"]
+    assert set(commands) <= set(re.findall(r"^make [a-z-]+", read("CONTRIBUTING.md"), re.MULTILINE))
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    jobs = yaml.safe_load(read(".github", "workflows", "test.yml"))["jobs"]
+    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert runs == ["make test", "make test-browser", "make test-${{ matrix.framework }}", "make test-colab"]
+    assert set(jobs["test"]["strategy"]["matrix"]["python"]) <= set(PYTHONS)
+    assert tuple(jobs["frameworks"]["strategy"]["matrix"]["framework"]) == SETUP.FRAMEWORKS
 
 
-def test_readme_names_targets_that_exist():
-    targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
-    targets |= {f"setup-{name}" for name in re.search("^FRAMEWORKS := (.*)", read("Makefile"), re.MULTILINE)[1].split()}
-    named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", read("README.md"), re.MULTILINE))
-    assert {"setup", "chapter", "lab", "test", "test-browser", "test-colab", "notebooks", "stamp"} <= named <= targets
+def test_documents_name_every_target_and_no_other():
+    targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)) - {"help"}
+    assert re.search("^FRAMEWORKS := (.*)", read("Makefile"), re.MULTILINE)[1].split() == [*SETUP.FRAMEWORKS]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", text, re.MULTILINE))
+    assert targets == {name for name in named if not re.search(f"-({'|'.join(SETUP.FRAMEWORKS)})$", name)}
 
 
-def test_readme_lists_every_notebook_and_links_to_what_exists():
-    readme = read("README.md")
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_documents_lead_somewhere(path):
+    links = re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", path.read_text(encoding="utf-8"))
+    assert not [link for link, _ in links if not (path.parent / link).exists()]
+    for link, anchor in links:
+        heading = f"## {anchor.replace('-', ' ')}\n"
+        assert not anchor or heading in (path.parent / link).read_text(encoding="utf-8").lower()
+
+
+def test_readme_is_short_and_lists_every_notebook_and_results_every_file():
+    readme = re.sub("<!-- badges -->.*<!-- /badges -->", "", read("README.md"), flags=re.DOTALL)
+    assert len(readme.encode()) < 5000
     for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.md"):
         assert f"| [{path.stem}](notebooks/{path.stem}.ipynb) |" in readme
-    links = re.findall(r"\]\(([^)#:]+)\)", readme)
-    assert not [link for link in links if not (ROOT / link).exists()]
+    listed = set(re.findall(r"^\| `(\w+)` \|", read("results", "README.md"), re.MULTILINE))
+    measured = {path.stem for path in (ROOT / "results").glob("*.json")}
+    assert {re.sub("^benchmark_.*", "benchmark_MACHINE", name) for name in measured} <= listed
+
+
+def test_trainings_in_documents_can_be_run():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    commands = re.findall(r"-m nin_helpers (train .*?)(?:\s+#.*)?$", text, re.MULTILINE)
+    assert commands
+    for command in commands:
+        options = _parser().parse_args(command.split())
+        make_config(options.profile, options.recipe)
+
+
+def test_every_profile_is_explained():
+    assert set(PROFILES) <= set(re.findall(r"`(\w+)`", read("notebooks", "README.md")))
+
+
+def test_codespaces_install_what_everyone_installs():
+    container = json.loads(read(".devcontainer", "devcontainer.json"))
+    assert container["image"].rpartition(":")[2] in PYTHONS and container["postCreateCommand"] == "make setup"
 
 
 def test_no_data_set_is_committed():
@@ -203,141 +231,3 @@ def test_no_data_set_is_committed():
 def test_results_say_what_they_were_measured_on(path):
     result = json.loads(path.read_text(encoding="utf-8"))
     assert all(result.get(key) for key in ("data", "device", "versions", "command"))
-
-
-# make stamp
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A copy of what `make stamp` reads and writes."""
-    for name in ("notebooks", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("runs", ".*", "__pycache__"))
-    for name in ("README.md", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
-
-
-def stamp(folder, repository=None):
-    """Stamp a copy, after setting its address; return the run and the texts by path."""
-    settings = folder / "pyproject.toml"
-    if repository is not None:
-        text = re.sub(r'(?m)^repository = ".*"', f'repository = "{repository}"', settings.read_text(encoding="utf-8"))
-        settings.write_text(text, encoding="utf-8")
-    result = run(sys.executable, str(folder / "tools" / "stamp.py"))
-    paths = [folder / "README.md", *(folder / "notebooks").glob("[0-9][0-9]_*.*")]
-    return result, {path.relative_to(folder): path.read_text(encoding="utf-8") for path in paths}
-
-
-def test_committed_files_are_stamped(copy):
-    result, texts = stamp(copy)
-    assert result.returncode == 0, result.stderr
-    assert texts == {path: read(path) for path in texts}, "run make stamp"
-
-
-def test_stamping_puts_the_links_in_and_takes_them_out(copy):
-    before = stamp(copy, "")[1]
-    after = stamp(copy, "someone/nin")[1]
-    readme = after.pop(Path("README.md"))
-    assert "https://mybinder.org/v2/gh/someone/nin/main?urlpath=lab/tree/notebooks" in readme
-    assert "https://github.com/someone/nin/actions/workflows/test.yml/badge.svg" in readme
-    assert "(https://someone.github.io/nin/)" in readme
-    for path, text in after.items():
-        assert text.count("someone/nin") == 1
-        if path.suffix == ".ipynb":
-            assert f"https://colab.research.google.com/github/someone/nin/blob/main/{path.as_posix()}" in readme
-            set_up = json.loads(text)["cells"][1]["source"]
-            assert 'REPOSITORY = "someone/nin"  # owner/name on GitHub, set by `make stamp`\n' in set_up
-    assert stamp(copy)[1] == {Path("README.md"): readme, **after}, "stamping twice is stamping once"
-    assert stamp(copy, "")[1] == before
-
-
-@pytest.mark.parametrize("repository", ["nin", "https://github.com/someone/nin", "some one/nin", "a/b/c", "-a/b"])
-def test_stamping_refuses_what_is_no_address(copy, repository):
-    before = stamp(copy, "")[1]
-    result, after = stamp(copy, repository)
-    assert result.returncode == 1 and repr(repository) in result.stderr and "OWNER/NAME" in result.stderr
-    assert after == before
-
-
-# make chapter and make notebooks
-
-
-HISTORY = {
-    "data": "digits",
-    "stand_in": True,
-    "train_images": 1300,
-    "device": "cpu",
-    "device_name": "x86_64 cpu",
-    "precision": "fp32",
-    "test_accuracy": 0.9722,
-    "test_images": 360,
-    "training_seconds": 3.5,
-}
-
-
-def write_notebook(folder, *cells):
-    """Write notebooks/01_tiny.md with these code cells, and the runner beside it."""
-    shutil.copytree(ROOT / "tools", folder / "tools")
-    (folder / "notebooks").mkdir()
-    header = "---\njupytext:\n  formats: ipynb,md:myst\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n"
-    blocks = "".join(f"\n```{{code-cell}} ipython3\n{cell}\n```\n" for cell in cells)
-    (folder / "notebooks" / "01_tiny.md").write_text(f"{header}\n# Tiny\n{blocks}", encoding="utf-8")
-
-
-def run_chapter(folder, *arguments):
-    return run(sys.executable, str(folder / "tools" / "chapter.py"), *arguments)
-
-
-def test_chapter_runs_a_notebook_and_says_what_came_out(tmp_path):
-    write_notebook(
-        tmp_path,
-        ":tags: [skip-execution, nbval-skip]\n\n1 / 0",
-        "from IPython.display import Image, display\n"
-        "display({'image/png': 'aGk='}, raw=True, metadata={'image/png': {'alt': 'a <line>'}})",
-        f"import json, pathlib\n_ = pathlib.Path('runs/01_tiny.json').write_text(json.dumps({HISTORY}))",
-    )
-    result = run_chapter(tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "[1/1] 01_tiny: cell 2/2" in result.stdout
-    for words in ("STAND-IN", "0.9722 on 360 test images", "cpu (x86_64 cpu), fp32", str(tmp_path / "build")):
-        assert words in result.stdout
-    assert "a &lt;line&gt;" in (tmp_path / "build" / "01_tiny.html").read_text(encoding="utf-8")
-    assert not (tmp_path / "notebooks" / "01_tiny.ipynb").exists()
-
-
-def test_chapter_keeps_pictures_and_leaves_out_controls(tmp_path):
-    write_notebook(
-        tmp_path,
-        "from IPython.display import display\n"
-        "display({'image/png': 'aGk='}, raw=True)\n"
-        "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'a'}, 'text/plain': 'Box'}, raw=True)",
-    )
-    assert run_chapter(tmp_path, "--in-place").returncode == 0
-    outputs = json.loads((tmp_path / "notebooks" / "01_tiny.ipynb").read_text(encoding="utf-8"))["cells"][1]["outputs"]
-    assert [list(output["data"]) for output in outputs] == [["image/png"]]
-
-
-def test_chapter_names_the_cell_that_fails_and_forgets_older_results(tmp_path):
-    write_notebook(tmp_path, "kept = 1", "raise KeyError('lost')", "kept = 2")
-    stale = tmp_path / "build" / "runs" / "01_tiny.json"
-    stale.parent.mkdir(parents=True)
-    stale.write_text(json.dumps(HISTORY))
-    result = run_chapter(tmp_path)
-    assert result.returncode == 1
-    assert "01_tiny, code cell 2 of 3: KeyError: 'lost'" in result.stderr
-    assert "raise KeyError" in result.stderr
-    assert not stale.exists() and "0.9722" not in result.stdout
-
-
-def test_notebooks_are_executed_in_place_and_stay_the_same(tmp_path):
-    write_notebook(tmp_path, "print(6 * 7)", "print(6 * 7)")
-    path = tmp_path / "notebooks" / "01_tiny.ipynb"
-    assert run_chapter(tmp_path, "--in-place", "--only", "01").returncode == 0
-    first = path.read_text(encoding="utf-8")
-    cells = json.loads(first)["cells"]
-    assert [cell.get("execution_count") for cell in cells] == [None, 1, 2]
-    assert cells[1]["outputs"][0]["text"] == ["42\n"]
-    assert run_chapter(tmp_path, "--in-place").returncode == 0
-    assert path.read_text(encoding="utf-8") == first
-    assert "no notebook" in run_chapter(tmp_path, "--only", "07").stderr

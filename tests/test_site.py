@@ -3,25 +3,13 @@
 Building them needs Sphinx, which the tests do without: .ci/run and the workflow build them.
 """
 
-import importlib.util
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
-
-ROOT = Path(__file__).parent.parent
-
-
-def load(name):
-    """Return the module of a file in tools/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from repository import ROOT, load
 
 tool = load("site_notebooks")
 
@@ -140,6 +128,6 @@ def test_workflow_builds_with_make_and_may_no_more_than_publish():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text())
     build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
     runs = [step["run"] for step in build["steps"] if "run" in step]
-    assert runs == ["make site"] and build["steps"][-1]["with"] == {"path": "build/site"}
+    assert runs == ["python tools/stamp.py", "make site"] and build["steps"][-1]["with"] == {"path": "build/site"}
     assert workflow["permissions"] == {"contents": "read"} and "permissions" not in build
     assert publish["permissions"] == {"pages": "write", "id-token": "write"} and publish["needs"] == "build"

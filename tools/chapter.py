@@ -1,6 +1,7 @@
 """Run the notebooks from top to bottom: `make chapter` into build/, `make notebooks` in place.
 
-With --frameworks, those of the appendix, each with its framework's kernel, in place.
+With --frameworks, those of the appendix, each with its framework's kernel, in place. The profile is `quick`, unless
+NIN_PROFILE says otherwise.
 
 The source of notebook NN_topic is notebooks/NN_topic.md. One that trains writes its history to runs/NN_topic.json in
 its working directory: what came out is read from there.
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import re
 import signal
 import sys
@@ -53,6 +55,7 @@ class StoppedError(Exception):
 def main(arguments=None):
     """Run the command line; return 0, 1 after an error, which is printed, or 130 after Ctrl-C."""
     options = parse(arguments)
+    os.environ["NIN_PROFILE"] = os.environ.get("NIN_PROFILE") or "quick"
     start = time.perf_counter()
     try:
         sources = find_sources(options.only, options.frameworks)
@@ -84,7 +87,7 @@ def parse(arguments):
 
 def find_sources(only, frameworks=False):
     """Return the paths of the notebooks' sources in reading order, those that start with `only`."""
-    pattern = "frameworks/*.md" if frameworks else "[0-9][0-9]_*.md"
+    pattern = "frameworks/[a-z]*.md" if frameworks else "[0-9][0-9]_*.md"
     sources = [path for path in sorted(NOTEBOOKS.glob(pattern)) if path.name.startswith(only)]
     if not sources:
         raise ChapterError(f"no notebook in {NOTEBOOKS} starts with {only!r}")
@@ -258,7 +261,7 @@ def result_lines(history):
         f"{history['training_seconds']:.0f} s of training",
     ]
     if history["stand_in"]:
-        loud = "*** STAND-IN DATA, not Fashion-MNIST: the README, under Data, says how to get the real data ***"
+        loud = "*** STAND-IN DATA, not Fashion-MNIST: notebooks/README.md, under Data, says how to get the real ***"
         lines.insert(0, f"  {loud}")
     return lines
 

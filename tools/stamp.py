@@ -1,9 +1,12 @@
-"""Write the repository's public address into the README and the notebooks: `make stamp`.
+"""Write the repository's public address, OWNER/NAME on GitHub, into the README and the notebooks: `make stamp`.
 
-The address has one place, `repository` under [tool.nin_helpers] in pyproject.toml: OWNER/NAME on GitHub, or nothing.
+In a workflow on GitHub it is the repository in which that runs; else what pyproject.toml has under [tool.nin_helpers];
+where that is empty, git's remote `origin`, if that is on GitHub. Without any, nothing is published yet.
 """
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,9 +17,12 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 BRANCH = "main"
+ADDRESS = r"[A-Za-z\d](?:-?[A-Za-z\d])*/[\w.-]+?"
+# https://github.com/OWNER/NAME, git@github.com:OWNER/NAME.git, ssh://git@ssh.github.com:443/OWNER/NAME.git
+REMOTE = rf"(?:(?:https?|ssh)://(?:[^@/]+@)?(?:ssh\.)?github\.com(?::\d+)?/|git@github\.com:)({ADDRESS})(?:\.git)?/?"
 NOT_YET = (
-    "*Not published yet: once this repository has a public address, write it as OWNER/NAME after `repository =` in "
-    "pyproject.toml and run `make stamp`. It puts the links to Binder and Colab here and into the notebooks.*"
+    "*Not published yet: push this repository to GitHub, run `make stamp` and push once more. It puts the links to "
+    "Colab, Kaggle, Binder and Codespaces here and into the notebooks.*"
 )
 
 
@@ -41,15 +47,31 @@ def main():
 
 
 def read_repository():
-    """Return the address in pyproject.toml, "" if it is not set; StampError for one that is not OWNER/NAME."""
+    """Return the address, "" if there is none; StampError for one that is set and is not OWNER/NAME."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    repository = settings["tool"]["nin_helpers"]["repository"]
-    if repository and not re.fullmatch(r"[A-Za-z\d](-?[A-Za-z\d])*/[\w.-]+", repository, re.ASCII):
-        raise StampError(
-            f"repository = {repository!r} in pyproject.toml must be OWNER/NAME as in github.com/OWNER/NAME, "
-            f'such as "someone/nin", or "" while there is none'
-        )
-    return repository
+    for place, address in (
+        ("GITHUB_REPOSITORY", os.environ.get("GITHUB_REPOSITORY")),
+        ("repository in pyproject.toml", settings["tool"]["nin_helpers"]["repository"]),
+    ):
+        if address and not re.fullmatch(ADDRESS, address, re.ASCII):
+            raise StampError(
+                f'{place} is {address!r}, but must be OWNER/NAME as in github.com/OWNER/NAME, such as "someone/nin", '
+                f'or "" while there is none'
+            )
+        if address:
+            return address
+    return read_remote()
+
+
+def read_remote():
+    """Return the address of git's remote `origin` if that is on GitHub, else ""."""
+    git = ["git", "--git-dir", str(ROOT / ".git"), "remote", "get-url", "origin"]
+    try:
+        found = subprocess.run(git, capture_output=True, text=True)
+    except FileNotFoundError:  # no git here
+        return ""
+    match = re.fullmatch(REMOTE, found.stdout.strip(), re.ASCII)
+    return match[1] if match else ""
 
 
 def targets():
@@ -72,21 +94,35 @@ def stamp(path, repository):
 
 
 def badges(repository, names):
-    """Return the README's lines of badges: tests, pages, Binder, and Colab for each of the notebooks `names`."""
+    """Return the README's lines of badges: tests, pages, and where each of the notebooks `names` can be run."""
     if not repository:
         return f"{NOT_YET}\n"
     github, colab = f"https://github.com/{repository}", "https://colab.research.google.com"
     pages = "https://{}.github.io/{}/".format(*repository.split("/"))
     tests = f"{github}/actions/workflows/test.yml"
-    binder = f"https://mybinder.org/v2/gh/{repository}/{BRANCH}?urlpath=lab/tree/notebooks"
-    lines = [
-        f"[![Tests]({tests}/badge.svg?branch={BRANCH})]({tests})",
-        f"[Read the chapter as pages]({pages}), without installing anything",
-        f"[![Open the notebooks on Binder](https://mybinder.org/badge_logo.svg)]({binder})",
+    whole = [
+        ("Tests", f"{tests}/badge.svg?branch={BRANCH}", tests),
+        (
+            "Open the notebooks on Binder",
+            "https://mybinder.org/badge_logo.svg",
+            f"https://mybinder.org/v2/gh/{repository}/{BRANCH}?urlpath=lab/tree/notebooks",
+        ),
+        ("Open in Codespaces", "https://github.com/codespaces/badge.svg", f"https://codespaces.new/{repository}"),
     ]
-    for name in names:
-        image = f"![Open {name} in Colab]({colab}/assets/colab-badge.svg)"
-        lines.append(f"[{image}]({colab}/github/{repository}/blob/{BRANCH}/notebooks/{name}.ipynb) {name}")
+    each = [
+        ("Open in Colab", f"{colab}/assets/colab-badge.svg", f"{colab}/github/{repository}/blob/{BRANCH}"),
+        (
+            "Open in Kaggle",
+            "https://kaggle.com/static/images/open-in-kaggle.svg",
+            f"https://kaggle.com/kernels/welcome?src=https://raw.githubusercontent.com/{repository}/{BRANCH}",
+        ),
+    ]
+    lines = [" ".join(f"[![{text}]({image})]({link})" for text, image, link in whole)]
+    for text, image, start in each:
+        links = [f"{start}/notebooks/{name}.ipynb" for name in names]
+        numbers = " ".join(f"[{name[:2]}]({link})" for name, link in zip(names, links))
+        lines.append(f"[![{text}]({image})]({links[0]}) {numbers}")
+    lines.append(f"[Read the chapter as pages]({pages}), without installing anything")
     return "  \n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Train the five networks from one start, and time their steps in turns: `make frameworks-results`.
+"""Train the five networks from one start, and time their steps in turns.
 
 Writes results/frameworks.json, which the appendix's index shows.
 """
@@ -71,7 +71,7 @@ def main():
         "steps_per_turn": STEPS,
         **environment(torch.device("cpu")),
     }
-    result |= {"command": "make frameworks-results", "frameworks": runs}
+    result |= {"command": "python notebooks/frameworks/compare.py", "frameworks": runs}
     write_json(ROOT / "results" / "frameworks.json", result)
 
 

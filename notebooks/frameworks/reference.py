@@ -1,4 +1,4 @@
-"""Record what PyTorch's network does, for the other frameworks to be compared with: `make frameworks-data`.
+"""Record what PyTorch's network does, for the other frameworks to be compared with: `make setup-NAME`.
 
 Written to build/frameworks/pytorch.safetensors, and read by `weights.Recorded`: see there what is in it.
 """

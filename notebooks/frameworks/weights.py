@@ -55,7 +55,7 @@ class Recorded:
 
     def __init__(self, path=RECORDED):
         if not Path(path).exists():
-            raise FileNotFoundError(f"{path} is not there: `make frameworks-data` writes it")
+            raise FileNotFoundError(f"{path} is not there: reference.py beside this file writes it")
         with safe_open(path, framework="numpy") as file:
             self.settings = json.loads(file.metadata()["settings"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)

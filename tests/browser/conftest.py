@@ -1,10 +1,9 @@
 """One JupyterLab and one browser for all tests here; `make test-browser` runs them, `make test` does not."""
 
-import shutil
-
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from chromium import find
 from lab import ANSWER, Notebook, Server
 
 # As root, in a container, Chromium's own sandbox has nothing to stand on; and nothing here is fetched from elsewhere.
@@ -24,8 +23,7 @@ def server(tmp_path_factory):
 def browser():
     """A Chromium: the one that is installed, or Playwright's own."""
     with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium", path="/usr/bin")
-        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, "--disable-sync"])
+        browser = playwright.chromium.launch(executable_path=find(), args=[*FLAGS, "--disable-sync"])
         yield browser
         browser.close()
 
