@@ -72,7 +72,7 @@ class Step:
         """Return whether the result file is there and has all of it; one that is damaged has not."""
         try:
             return bool(self.is_done(read_result(self.path)))
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError):
             return False
 
 

@@ -162,3 +162,24 @@ def _forward(model, shape):
     except RuntimeError as error:
         reason = error.__cause__ or error
         raise ValueError(f"input_shape={shape} does not run through {type(model).__name__}: {reason}") from error
+
+
+def layer_stack(model):
+    """Return [(text, kind, block), …], the convolutions, fully connected layers and poolings of `model`, for a drawing.
+
+    kind: "conv", "pointwise" (1 × 1), "fc", "pool" or "mean" (global average). block: the name of the direct child of
+    the model that holds the layer; None for the child itself.
+    """
+    found = []
+    for name, layer in model.named_modules():
+        block = name.split(".")[0] if "." in name else None
+        if isinstance(layer, nn.Conv2d):
+            k = layer.kernel_size[0]
+            found.append((f"{k} × {k} conv, {layer.out_channels}", "pointwise" if k == 1 else "conv", block))
+        elif isinstance(layer, nn.Linear):
+            found.append((f"fully connected, {layer.out_features:,}", "fc", block))
+        elif isinstance(layer, nn.MaxPool2d):
+            found.append((f"{layer.kernel_size} × {layer.kernel_size} max pool", "pool", block))
+        elif isinstance(layer, nn.AdaptiveAvgPool2d):
+            found.append(("global average pool", "mean", block))
+    return found

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nin_helpers import exercises, resources
-from nin_helpers.exercises import CHECKS, check
+from nin_helpers.exercises import CHECKS, check, check_prediction
 from nin_helpers.nin import NiN, nin_block
 from nin_helpers.training import make_config
 
@@ -137,3 +137,20 @@ def test_a_short_run_trains_the_recipe_that_it_is_given(monkeypatch, digits):
     monkeypatch.setattr(exercises, "load_data", lambda: digits)
     stuck = make_config("smoke", "sgd_xavier", batch_size=256)
     assert exercises._short_run(stuck) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer", "right", "told"),
+    [
+        (None, 24, False, "not attempted yet: "),
+        (24, 24, True, "right: 24"),
+        (2_000_000, 1_992_166, True, "right: 1,992,166"),
+        (18, 24, False, "not 18: it is 24"),
+        ("shirt", "coat", False, "not 'shirt': it is coat"),
+        (np.int64(24), 24, True, "right: 24"),
+    ],
+)
+def test_a_prediction_is_compared_and_none_tells_nothing(prediction, answer, right, told, capsys):
+    assert check_prediction(prediction, answer) is right
+    out = capsys.readouterr().out
+    assert out.startswith(told) and (prediction is not None or str(answer) not in out)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nin_helpers.layer_table import layer_table
+from nin_helpers.layer_table import layer_stack, layer_table
 from nin_helpers.nin import NiN
 
 # The chapter's table of NiN: per stage the output (C, H, W) and the parameters of its convolutions
@@ -288,3 +288,14 @@ def test_a_shape_that_is_no_tuple_is_refused():
 def test_per_must_be_layer_or_block():
     with pytest.raises(ValueError, match=r'^per="?.nonsense.* must be "layer" or "block"'):
         layer_table(NiN(), (1, 1, 224, 224), per="nonsense")
+
+
+def test_the_stack_of_nin_has_its_convolutions_in_blocks_poolings_and_the_average():
+    with torch.device("meta"):
+        stack = layer_stack(NiN(head="fc", input_size=67)) + layer_stack(NiN())[-1:]
+    assert stack[:4] == [
+        ("11 × 11 conv, 96", "conv", "block1"), ("1 × 1 conv, 96", "pointwise", "block1"),
+        ("1 × 1 conv, 96", "pointwise", "block1"), ("3 × 3 max pool", "pool", None),
+    ]  # fmt: skip
+    assert stack[-2:] == [("fully connected, 10", "fc", None), ("global average pool", "mean", None)]
+    assert len(stack) == 3 * 4 + 2

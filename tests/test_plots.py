@@ -289,3 +289,12 @@ def test_answers_stand_side_by_side():
     assert [bar.get_width() for bar in right.patches] == [1, 2, 3, 4]
     assert len({bar.get_hatch() for bar in right.patches}) == 2, "told apart by more than colour"
     assert len({round(bar.get_y(), 6) for bar in right.patches}) == 4
+
+
+def test_the_idea_has_a_map_a_bar_and_a_name_for_each_class():
+    figure = plots.plot_idea(np.stack([np.full((5, 5), value) for value in (1.0, 3.0, 2.0)]), ("a", "b", "c"))
+    right = figure.axes[1]
+    assert len(right.images) == 3 and [text.get_text() for text in right.texts if text.get_text()] == ["a", "b", "c"]
+    assert [bar.get_width() / right.patches[1].get_width() for bar in right.patches[:3]] == pytest.approx(
+        [1 / 3, 1, 2 / 3]
+    )
