@@ -2,14 +2,24 @@
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
 
 
 def write_json(path, content):
-    """Write `content` as JSON to `path`, whole or not at all; OSError names the path."""
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    """Write `content` as JSON to `path`, whole or not at all; OSError names the path. What is not finite is null."""
+    write_whole(path, (json.dumps(as_json(content), indent=1, allow_nan=False) + "\n").encode())
+
+
+def as_json(content):
+    """Return `content` as JSON gives it back: lists for tuples, and None for NaN and infinity, which JSON has not."""
+    if isinstance(content, dict):
+        return {key: as_json(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [as_json(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def write_whole(path, content):

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 
@@ -17,6 +18,12 @@ def test_write_json_makes_the_folder_and_what_is_read_is_what_was_written(tmp_pa
     write_json(path, content)
     assert json.loads(path.read_text(encoding="utf-8")) == content
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_not_finite_is_null_for_json_has_no_such_numbers(tmp_path):
+    write_json(tmp_path / "history.json", {"losses": (0.5, math.nan, [math.inf]), "lr": -math.inf})
+    content = json.loads((tmp_path / "history.json").read_text(), parse_constant=pytest.fail)
+    assert content == {"losses": [0.5, None, [None]], "lr": None}
 
 
 def test_write_json_replaces_what_was_there(tmp_path):
