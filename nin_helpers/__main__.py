@@ -5,12 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from nin_helpers.experiments.specs import EXPERIMENTS, OPTIONS, options_of, specify
 from nin_helpers.training.config import PROFILES, RECIPES, make_config
-
-EXPERIMENTS = (
-    "recipes, cure, dead_classes, first_steps (notebook 3); search, tuned, per_pixel, per_pixel_longer, heads, "
-    "resources, reduction, family, speed (the exercises); modern, pictures (notebook 6)"
-)
 
 
 def main(arguments=None):
@@ -50,15 +46,20 @@ def _parser():
     train.set_defaults(run=_train)
 
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
-    experiment.add_argument("name", help=EXPERIMENTS)
-    experiment.add_argument("--profile", default="reduced", help="how much each run trains (default: reduced)")
-    experiment.add_argument("--seeds", type=int, help="runs per case (default: 20); of resources and speed: repeats")
-    experiment.add_argument("--trials", type=int, default=60, help="of a search: recipes to try (default: 60)")
-    experiment.add_argument("--device", default="cpu", help="cpu (default), cuda, mps")
-    experiment.add_argument("--precision", default="fp32", help="fp32 (default), bf16 or auto")
-    experiment.add_argument("--jobs", type=int, default=1, help="runs at a time, on one thread each")
-    experiment.add_argument("--data", help="as for train; the data are Fashion-MNIST, never the stand-in")
+    experiment.formatter_class = argparse.RawDescriptionHelpFormatter
+    experiment.epilog = "experiments:\n" + "\n".join(f"  {name:18}{each.about}" for name, each in EXPERIMENTS.items())
+    experiment.add_argument("name", nargs="?", help="what to measure, see below")
+    experiment.add_argument("--all", action="store_true", help="all of them, one after another")
     experiment.add_argument("--out", default="results", help="folder for NAME.json (default: results)")
+    options = experiment.add_argument_group("options", "in place of the experiment's own")
+    options.add_argument("--profile", help=f"how much each run trains: {', '.join(PROFILES)}")
+    options.add_argument("--seeds", type=int, help="runs of each case")
+    options.add_argument("--trials", type=int, help="recipes that a search tries")
+    options.add_argument("--repeats", type=int, help="how often memory and speed are measured")
+    options.add_argument("--precision", help="fp32, bf16, fp16 or auto")
+    options.add_argument("--device", help="cpu, cuda, mps or auto")
+    options.add_argument("--jobs", type=int, help="runs at a time, on one thread each")
+    options.add_argument("--data", help="as for train; the data are Fashion-MNIST, never the stand-in")
     experiment.set_defaults(run=_experiment)
     return parser
 
@@ -107,24 +108,22 @@ def _result(data, history):
 
 
 def _experiment(options):
-    from nin_helpers.experiments.measurements import run_first_steps, run_resources, run_speed
-    from nin_helpers.experiments.runner import run_experiment
+    if options.all == bool(options.name):
+        raise ValueError(f"name an experiment, or --all of them: {', '.join(EXPERIMENTS)}")
+    given = {option: getattr(options, option) for option in OPTIONS if getattr(options, option) is not None}
+    chosen = {options.name: given}
+    if options.all:  # an option is for those that take it
+        chosen = {name: {key: given[key] for key in given.keys() & options_of(name)} for name in EXPERIMENTS}
+    for name, changes in chosen.items():
+        specify(name, **changes)  # says what cannot be used, before anything is measured
+    from nin_helpers.experiments import run_experiment
 
-    seeds = () if options.seeds is None else (options.seeds,)
-    places = {"out": Path(options.out), "device": options.device}
-    settings = {**places, "jobs": options.jobs, "root": options.data, "precision": options.precision}
-    if options.name == "resources":
-        run_resources(*seeds, **places)
-    elif options.name == "speed":
-        run_speed(*seeds, **places, profile=options.profile, precision=options.precision)
-    elif options.name == "first_steps":
-        run_first_steps(root=options.data, out=Path(options.out))
-    elif options.name == "search":
-        from nin_helpers.experiments.search import run_search
-
-        run_search(options.profile, options.trials, **settings)
-    else:
-        run_experiment(options.name, options.profile, *seeds, **settings)
+    try:
+        for name, changes in chosen.items():
+            run_experiment(name, Path(options.out), **changes)
+    except KeyboardInterrupt:
+        print("stopped; runs that were finished are kept, and the same command goes on", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

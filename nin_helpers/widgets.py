@@ -303,10 +303,10 @@ def _pixel_view(layer, x, row, column, order):
 def stuck_or_learning(result, live=None):
     """Return the instrument that compares the first steps of training by initialisation and learning rate.
 
-    result: what `experiments.run_first_steps` recorded. live: a function of init and lr that yields such states, for
+    result: of the experiment "first_steps". live: a function of init and lr that yields such states, for
     the button that runs one; None: no button.
     """
-    recorded = {(run["init"], run["lr"]): run["points"] for run in result["runs"]}
+    recorded = {(run["init"], run["lr"]): run["states"] for run in result["runs"]}
     rates = sorted({lr for _, lr in recorded})
     steps = [state["step"] for state in next(iter(recorded.values()))]
     controls = {

@@ -1,7 +1,5 @@
 """What the tests share: no internet, no folder of the person who runs them, small real data."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
 
@@ -23,22 +21,6 @@ def offline(monkeypatch):
 def seeded():
     """Start each test from the same random numbers, whichever tests ran before."""
     torch.manual_seed(0)
-
-
-class InThisProcess(ThreadPoolExecutor):
-    def __init__(self, jobs, context, **options):
-        super().__init__(jobs, **options)
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Let experiments and searches run in this process, and leave its number of threads as it was."""
-    from nin_helpers import experiments
-
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(experiments, "ProcessPoolExecutor", InThisProcess)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

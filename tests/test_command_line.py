@@ -1,92 +1,69 @@
-"""The command line: one whole run as a reader starts it, and one clear line for all that cannot be used."""
+"""The command `experiment`: what it passes on, what it refuses in one line, and how it ends."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from nin_helpers import __main__ as command_line
-from nin_helpers.experiments import EXPERIMENTS
+from nin_helpers import experiments
+from nin_helpers.experiments.specs import EXPERIMENTS, options_of
 
 
-def error_of(capsys, code):
-    """Return the one line that a refused command leaves on standard error."""
-    captured = capsys.readouterr()
-    assert code == 2
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    return line
+@pytest.fixture
+def calls(monkeypatch):
+    """Let no experiment run, and return the list of (name, out, options) of those that were to."""
+    calls = []
+    monkeypatch.setattr(experiments, "run_experiment", lambda name, out, **options: calls.append((name, out, options)))
+    return calls
+
+
+def run(*arguments):
+    return command_line.main(["experiment", *arguments])
+
+
+def test_an_experiment_needs_no_option_and_gets_those_that_are_given(calls):
+    assert run("heads") == 0
+    given = {"profile": "smoke", "seeds": 3, "device": "cuda", "precision": "auto", "jobs": 2, "data": "d"}
+    options = [text for option, value in given.items() for text in (f"--{option}", str(value))]
+    assert run("heads", *options, "--out", "o") == 0
+    assert calls == [("heads", Path("results"), {}), ("heads", Path("o"), given)]
+
+
+def test_all_are_measured_in_order_each_with_the_options_that_it_takes(calls):
+    assert run("--all", "--seeds", "2", "--trials", "5", "--device", "cuda") == 0
+    given = {"seeds": 2, "trials": 5, "device": "cuda"}
+    assert calls == [
+        (name, Path("results"), {key: given[key] for key in given.keys() & options_of(name)}) for name in EXPERIMENTS
+    ]
 
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [(["nonsense"], "name='nonsense' is unknown"), (["recipes", "--seeds", "0"], "seeds=0 must be")],
+    [
+        ([], "name an experiment, or --all of them: recipes, "),
+        (["recipes", "--all"], "name an experiment, or --all of them: recipes, "),
+        (["nonsense"], "name='nonsense' is no experiment; there are recipes, "),
+        (
+            ["first_steps", "--profile", "nonsense"],
+            "profile='nonsense' is no option of experiment 'first_steps', which",
+        ),
+        (["--all", "--repeats", "0"], "repeats=0 must be a whole number of at least 1"),
+    ],
 )
-def test_a_bad_experiment_is_one_line(capsys, tmp_path, arguments, message):
-    line = error_of(capsys, command_line.main(["experiment", *arguments, "--out", str(tmp_path)]))
+def test_what_cannot_be_used_is_one_line_and_nothing_is_measured(calls, capsys, arguments, message):
+    assert run(*arguments) == 2 and calls == []
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {message}")
 
 
-def calls_of(monkeypatch, name):
-    """Put a list of (arguments, options) in the place of a function, and return it."""
-    calls = []
-    monkeypatch.setattr(name, lambda *arguments, **options: calls.append((arguments, options)))
-    return calls
+@pytest.mark.parametrize(("error", "code"), [(OSError("full"), 2), (KeyboardInterrupt(), 130)], ids=str)
+def test_all_end_with_the_one_that_ends(calls, monkeypatch, error, code):
+    def ending(name, out, **options):
+        calls.append(name)
+        raise error
 
-
-OPTIONS = {
-    "--profile": "smoke", "--seeds": "3", "--trials": "5", "--jobs": "2", "--data": "d", "--out": "o",
-    "--device": "cuda", "--precision": "bf16",
-}  # fmt: skip
-PLACES = {"out": Path("o"), "device": "cuda"}
-SETTINGS = {**PLACES, "jobs": 2, "root": "d", "precision": "bf16"}
-
-
-@pytest.mark.parametrize(
-    "name, function, arguments, options",
-    [
-        ("recipes", "experiments.run_experiment", ("recipes", "smoke", 3), SETTINGS),
-        ("heads", "experiments.run_experiment", ("heads", "smoke", 3), SETTINGS),
-        ("search", "search.run_search", ("smoke", 5), SETTINGS),
-        ("resources", "experiments.run_resources", (3,), PLACES),
-        ("speed", "experiments.run_speed", (3,), {**PLACES, "profile": "smoke", "precision": "bf16"}),
-    ],
-)
-def test_experiment_passes_its_options_on(monkeypatch, name, function, arguments, options):
-    calls = {
-        each: calls_of(monkeypatch, f"nin_helpers.{each}")
-        for each in (
-            "experiments.run_experiment",
-            "experiments.run_resources",
-            "experiments.run_speed",
-            "search.run_search",
-        )
-    }
-    assert command_line.main(["experiment", name, *(word for option in OPTIONS.items() for word in option)]) == 0
-    assert calls.pop(function) == [(arguments, options)]
-    assert not any(calls.values())
-
-
-@pytest.mark.parametrize(
-    "name, function, arguments",
-    [
-        ("cure", "experiments.run_experiment", ("cure", "reduced")),
-        ("search", "search.run_search", ("reduced", 60)),
-    ],
-)
-def test_an_experiment_runs_on_the_cpu_in_fp32_unless_told_otherwise(monkeypatch, name, function, arguments):
-    calls = calls_of(monkeypatch, f"nin_helpers.{function}")
-    assert command_line.main(["experiment", name]) == 0
-    options = {"out": Path("results"), "device": "cpu", "jobs": 1, "root": None, "precision": "fp32"}
-    assert calls == [(arguments, options)]
-
-
-def test_the_help_names_every_experiment(capsys):
-    with pytest.raises(SystemExit) as caught:
-        command_line.main(["experiment", "--help"])
-    assert caught.value.code == 0
-    help_of_name = capsys.readouterr().out.partition("options:")[0].partition("positional arguments:")[2]
-    assert {*EXPERIMENTS, "search", "resources"} <= set(re.findall(r"\w+", help_of_name))
+    monkeypatch.setattr(experiments, "run_experiment", ending)
+    assert run("--all") == code and len(calls) == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train", "--batch-size", "many"]], ids=str)

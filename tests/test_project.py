@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from repository import ROOT, load, read, run
 
 from nin_helpers.__main__ import _parser
+from nin_helpers.experiments.specs import EXPERIMENTS
 from nin_helpers.training import PROFILES, RECIPES, make_config
 
 if sys.version_info >= (3, 11):
@@ -32,11 +33,11 @@ LAYERS = (
     "training.step",
     "training.tensorboard training.history training.outputs",
     "training.loop",
-    "experiments.specs",
-    "experiments.results experiments.networks",
-    "experiments.measurements",
-    "experiments.runner",
+    "experiments.specs experiments.results experiments.summary",
+    "experiments.cases",
+    "experiments.measurements experiments.workers",
     "experiments.search",
+    "experiments.runner",
     "plots exercises",
     "widgets __main__",
 )
@@ -78,13 +79,18 @@ def test_one_module_draws_and_one_has_widgets(package, owner):
     assert {module for module in MODULES if any(name.split(".")[0] == package for name in imported(module))} == {owner}
 
 
-def test_the_command_line_answers_without_torch_and_names_what_the_code_has():
-    script = "import sys; sys.argv = ['nin_helpers', 'train', '--help']; from nin_helpers.__main__ import main; main()"
+@pytest.mark.parametrize(
+    ("command", "names"), [("train", (*PROFILES, *RECIPES)), ("experiment", (*PROFILES, *EXPERIMENTS))]
+)
+def test_the_command_line_answers_without_torch_and_names_what_the_code_has(command, names):
+    script = (
+        f"import sys; sys.argv = ['nin_helpers', '{command}', '--help']; from nin_helpers.__main__ import main; main()"
+    )
     result = run(
         sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {script}"
     )
     assert result.returncode == 0 and result.stdout.endswith("False\n")
-    assert all(name in result.stdout for name in (*PROFILES, *RECIPES))
+    assert all(name in result.stdout for name in names)
 
 
 def test_the_packages_of_the_house_are_all_installed():
@@ -225,9 +231,3 @@ def test_no_data_set_is_committed():
     if listing.returncode:
         pytest.skip("not a git checkout")
     assert not re.findall(r".*idx[13]-ubyte.*", listing.stdout)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.json")), ids=lambda path: path.stem)
-def test_results_say_what_they_were_measured_on(path):
-    result = json.loads(path.read_text(encoding="utf-8"))
-    assert all(result.get(key) for key in ("data", "device", "versions", "command"))

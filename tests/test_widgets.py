@@ -238,10 +238,10 @@ def state(step, loss, spread=0.1):
 
 
 def recorded():
-    """A result of `experiments.run_first_steps`, made up."""
+    """A result of the experiment "first_steps", made up."""
     ends = {"xavier": 2.3026, "alive": 1.2, "default": None, "kaiming": 3.0}
     runs = [
-        {"init": init, "lr": lr, "seed": 0, "evaluations": [state(0, 2.4), state(100, ends[init])]}
+        {"init": init, "lr": lr, "seed": 0, "states": [state(0, 2.4), state(100, ends[init])]}
         for init in INITS
         for lr in (0.05, 0.1)
     ]

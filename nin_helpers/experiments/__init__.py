@@ -1,6 +1,7 @@
-"""Experiments over seeds: what is measured (`specs`), the runs (`runner`, `search`), and what was found (`results`).
+"""Experiments over seeds: what is measured, how it is run, what was found.
 
-`measurements` are those that are more than an accuracy.
+`specs` says what there is and `runner` makes the runs that are missing: of `cases`, in `workers`; or by `search` and
+`measurements`, which are more than an accuracy. `results` keeps the files, `summary` says what is in them.
 """
 
 import lazy_loader
@@ -8,11 +9,11 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "measurements": ["first_steps", "run_first_steps", "run_resources", "run_speed"],
-        "results": ["best_settings", "load_result", "load_results", "report", "summarise"],
-        "networks": ["build"],
+        "cases": ["NETWORKS", "build", "case_config", "searched_config"],
+        "measurements": ["first_steps"],
+        "results": ["best_settings", "load_result", "load_results"],
         "runner": ["run_experiment"],
-        "search": ["run_search"],
-        "specs": ["EXPERIMENTS", "FIRST_STEPS"],
+        "specs": ["EXPERIMENTS"],
+        "summary": ["origin", "report", "summarise"],
     },
 )

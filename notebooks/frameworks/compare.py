@@ -13,7 +13,7 @@ import torch
 from weights import Recorded
 from worker import STEPS
 
-from nin_helpers.files import write_json
+from nin_helpers.experiments.results import new_result, write_result
 from nin_helpers.provenance import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,27 +52,22 @@ class Worker:
 def main():
     """Ask each framework for its losses, then all in turns for the time of some steps."""
     settings, workers = Recorded().settings, {name: Worker(name) for name in NAMES}
-    runs = {name: {"title": NAMES[name], "versions": worker.do("versions")} for name, worker in workers.items()}
+    result = new_result("frameworks", settings.pop("data"))
     for name, worker in workers.items():
-        runs[name]["losses"] = worker.do("train")
+        where = {"versions": worker.do("versions"), "command": "python notebooks/frameworks/compare.py"}
+        run = {"framework": name, "title": NAMES[name], "config": {**settings, "steps_per_turn": STEPS}}
+        run |= {"environment": {**environment(torch.device("cpu")), **where}, "losses": worker.do("train")}
         worker.do("turn")  # the first one compiles
-        runs[name]["images_per_second"] = []
-        print(f"{NAMES[name]}: loss {runs[name]['losses'][-1]:.3f}", flush=True)
+        result["runs"].append({**run, "images_per_second": []})
+        print(f"{NAMES[name]}: loss {run['losses'][-1]:.3f}", flush=True)
     for number in range(ROUNDS):
-        for name, worker in workers.items():
-            runs[name]["images_per_second"].append(STEPS * settings["batch_size"] / worker.do("turn"))
+        for run in result["runs"]:
+            rate = STEPS * settings["batch_size"] / workers[run["framework"]].do("turn")
+            run["images_per_second"].append(rate)
         print(f"round {number + 1} of {ROUNDS}", flush=True)
     for worker in workers.values():
         worker.end()
-    result = {
-        "data": settings["data"],
-        "settings": settings,
-        "rounds": ROUNDS,
-        "steps_per_turn": STEPS,
-        **environment(torch.device("cpu")),
-    }
-    result |= {"command": "python notebooks/frameworks/compare.py", "frameworks": runs}
-    write_json(ROOT / "results" / "frameworks.json", result)
+    write_result(ROOT / "results" / "frameworks.json", result)
 
 
 if __name__ == "__main__":

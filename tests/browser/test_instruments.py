@@ -242,13 +242,13 @@ def test_the_first_steps_are_those_that_were_recorded(instrument):
     for run in runs[::5]:
         instrument.choose("initialisation", run["init"])
         instrument.choose("learning rate (SGD)", str(run["lr"]))
-        state, last = run["points"][-1], run["points"][-1]["loss"]
+        state, last = run["states"][-1], run["states"][-1]["loss"]
         end = "diverged" if last is None else "stuck" if abs(last - math.log(10)) < 0.01 else None
         says(instrument, f"{run['init']}, lr {run['lr']}, step {state['step']}: loss", end or ": ")
     instrument.move_slider("step", "Home")
     says(instrument, "step 0: loss")
     instrument.move_slider("step", "ArrowRight", "ArrowRight", "ArrowRight")
-    says(instrument, f"step {runs[0]['points'][3]['step']}: loss")
+    says(instrument, f"step {runs[0]['states'][3]['step']}: loss")
 
 
 @of("stuck-or-learning")

@@ -1,0 +1,136 @@
+"""What the runs of an experiment say: figures for each case, and a table to print."""
+
+import math
+from statistics import median
+
+from nin_helpers.training.evaluation import is_plateau
+
+
+def summarise(result):
+    """Return {case: figures} of the result of an experiment that trains, cases in the order of its runs.
+
+    figures: runs; stuck, how many ended within 1 % of ln(10); dead_classes, summed over the runs; scores, the accuracy
+    of each run on test images, or held-out ones where these judge (0 to 1), and their median_accuracy, lowest, highest;
+    median_loss, of training at the end (infinite where it diverged); median_seconds of training.
+    Raises ValueError for the result of anything else.
+    """
+    return {case: _figures(runs) for case, runs in _by_case(result).items()}
+
+
+def report(result, columns=None):
+    """Return `summarise(result)` as a table to print, below lines that say how it was measured.
+
+    columns: {title: {case: text}}, put before the accuracy: median, lowest and highest over the seeds. Size, length and
+    precision of the training have columns only where they differ, as how many runs got stuck and how many classes died
+    have only where any did. Raises as `summarise` does.
+    """
+    cases, figures = _by_case(result), summarise(result)
+    runs = [run for runs in cases.values() for run in runs]
+    failed = any(row["stuck"] or row["dead_classes"] for row in figures.values())
+    same, differing = _settings({case: runs[0]["config"] for case, runs in cases.items()})
+    columns = {**differing, **(columns or {}), **(_failures(figures) if failed else {})}
+    columns["accuracy: median (range)"] = {
+        case: f"{row['median_accuracy']:.3f} ({row['lowest']:.3f} – {row['highest']:.3f})"
+        for case, row in figures.items()
+    }
+    images = ", ".join(dict.fromkeys(f"{run[f'{_judge(run)}_images']:,} {WORDS[_judge(run)]} images" for run in runs))
+    seeds = " or ".join(map(str, sorted({len(runs) for runs in cases.values()})))
+    lines = [
+        origin(result),
+        ", ".join((TITLES.get(result["data"], result["data"]), *same, f"seeds: {seeds}")),
+        f"accuracy on {images}" + ("" if failed else "; no run got stuck, no class died"),
+        "",
+    ]
+    return "\n".join([*lines, *_table(figures, columns)])
+
+
+def origin(result):
+    """Return lines that say how the runs were made, two for each session: its command; when, where and with what."""
+    lines = []
+    for environment in _distinct(run["environment"] for run in result["runs"]):
+        versions = [
+            f"{name} {version}" for name, version in (environment["versions"] or {}).items() if name != "python"
+        ]
+        told = {"date": environment["date"], "device": environment["device_name"], "versions": ", ".join(versions)}
+        missing = ", ".join(name for name, value in told.items() if not value)
+        known = [value for value in told.values() if value] + [f"{missing} not recorded"] * bool(missing)
+        lines += [environment["command"] or "command not recorded", ", ".join(known)]
+    return "\n".join(lines)
+
+
+TITLES = {"fashion_mnist": "Fashion-MNIST"}
+WORDS = {"test": "test", "validation": "held-out"}  # of the images that judge
+
+
+def _by_case(result):
+    """Return {case: its runs}."""
+    cases = {}
+    for run in result["runs"]:
+        if not {"case", "train_loss"} <= run.keys():
+            raise ValueError(
+                f"the result of {result['experiment']!r} has no table: it is not of networks trained by case"
+            )
+        cases.setdefault(run["case"], []).append(run)
+    return cases
+
+
+def _figures(runs):
+    scores = [run[f"{_judge(run)}_accuracy"] for run in runs]
+    losses = [math.inf if run["train_loss"] is None else run["train_loss"] for run in runs]
+    return {
+        "runs": len(runs),
+        "stuck": sum(is_plateau(loss, num_classes=10) for loss in losses),
+        "dead_classes": sum(run["dead_classes"] for run in runs),
+        "scores": scores,
+        "median_accuracy": median(scores),
+        "lowest": min(scores),
+        "highest": max(scores),
+        "median_loss": median(losses),
+        "median_seconds": median(run["training_seconds"] for run in runs),
+    }
+
+
+def _judge(run):
+    return "validation" if "validation_accuracy" in run else "test"
+
+
+def _settings(configs):
+    """Return what {case: configuration} have in common, as texts, and the columns of what differs."""
+    told = {case: _tell(config) for case, config in configs.items()}
+    columns = {title: {case: row[title] for case, row in told.items()} for title in ("pixels", "length", "precision")}
+    same = [next(iter(cells.values())) for cells in columns.values() if len(set(cells.values())) == 1]
+    return same, {title: cells for title, cells in columns.items() if len(set(cells.values())) > 1}
+
+
+def _tell(config):
+    if config is None:
+        return {title: f"{title} not recorded" for title in ("pixels", "length", "precision")}
+    steps, epochs = config["num_steps"], config["num_epochs"]
+    return {
+        "pixels": f"{config['size']} px",
+        "length": f"{steps} steps of {config['batch_size']}" if steps else f"{epochs} epoch{'s' * (epochs > 1)}",
+        "precision": config["precision"],
+    }
+
+
+def _failures(figures):
+    return {
+        "stuck": {case: f"{row['stuck']} of {row['runs']}" for case, row in figures.items()},
+        "dead classes": {case: f"{row['dead_classes']} of {10 * row['runs']}" for case, row in figures.items()},
+    }
+
+
+def _table(cases, columns):
+    width = 2 + max(map(len, cases))
+    widths = {title: 3 + max(len(title), *map(len, cells.values())) for title, cells in columns.items()}
+    yield " " * width + "".join(f"{title:>{widths[title]}}" for title in columns)
+    for case in cases:
+        yield f"{case:{width}}" + "".join(f"{cells[case]:>{widths[title]}}" for title, cells in columns.items())
+
+
+def _distinct(values):
+    found = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found

@@ -1,0 +1,143 @@
+"""What a case stands for: its configuration, its network and start, and what is measured of it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from nin_helpers.diagnostics import map_states, shift_accuracy
+from nin_helpers.experiments import cases
+from nin_helpers.experiments.cases import MEASURES, build, case_config, change_start, recorded_config, searched_config
+from nin_helpers.experiments.specs import EXPERIMENTS, Case, Training
+from nin_helpers.nin import NiN, nin_family
+from nin_helpers.preprocessing import preprocess
+from nin_helpers.training import evaluate, make_config
+
+FOUND = {"lr": 0.01, "batch_size": 16, "init": "kaiming", "optimizer": "momentum", "schedule": "constant"}
+
+
+@pytest.mark.parametrize("name", [name for name, each in EXPERIMENTS.items() if isinstance(each, Training)])
+def test_each_case_of_an_experiment_can_be_built(monkeypatch, name):
+    monkeypatch.setattr(cases, "best_settings", lambda folder: FOUND)
+    experiment = EXPERIMENTS[name]
+    assert len({case.name for case in experiment.cases}) == len(experiment.cases)
+    for case in experiment.cases:
+        config = case_config(case, experiment.profile, seed=3, precision=experiment.precision)
+        assert (config.recipe, config.profile, config.seed) == (case.recipe, experiment.profile, 3)
+        assert all(getattr(config, key) == value for key, value in case.settings.items())
+        with torch.device("meta"):
+            model = build(case, config)
+        assert model.input_size == config.size
+        change_start(model, case.change)
+        assert case.measure in (None, *MEASURES)
+
+
+def test_a_case_may_be_a_member_of_the_family_or_have_options_of_its_own():
+    config, models = make_config("reduced"), []
+    for make in (lambda: build(Case("a", model={"family": "A"}), config), lambda: nin_family("A", init="alive")):
+        torch.manual_seed(0)
+        models.append(make().state_dict())
+    assert all(torch.equal(one, other) for one, other in zip(*(model.values() for model in models), strict=True))
+    model = build(Case("a", model={"num_pointwise": 0, "input_size": 131}), config)
+    assert model.input_size == 131 and not any(isinstance(layer, nn.Conv2d) for layer in model.block1[1:])
+
+
+def test_what_is_recorded_is_all_of_a_configuration_but_where_and_with_which_seed_it_ran():
+    case = Case("a", settings={"lr": 0.5}, model={"reduction": (96,)}, change="no lift")
+    recorded = recorded_config(case_config(case, "study", seed=3, device="cpu"), case)
+    assert (recorded["size"], recorded["lr"], recorded["recipe"]) == (131, 0.5, "adamw_alive")
+    assert (recorded["model"], recorded["change"]) == ({"reduction": [96]}, "no lift")
+    assert not {"seed", "device"} & recorded.keys()
+
+
+# the settings that a search found
+
+
+def test_momentum_is_sgd_with_nine_tenths_of_it_and_pixels_are_those_of_our_recipe():
+    config, ours = searched_config("reduced", FOUND, seed=7), make_config("reduced", "adamw_alive")
+    assert (config.optimizer, config.momentum, config.seed, config.recipe) == ("sgd", 0.9, 7, "search")
+    assert (config.lr, config.init, config.schedule) == (0.01, "kaiming", "constant")
+    assert (config.size, config.mean, config.std) == (ours.size, ours.mean, ours.std)
+    config = searched_config("reduced", FOUND | {"optimizer": "adamw"})
+    assert (config.optimizer, config.momentum) == ("adamw", 0.0)
+
+
+@pytest.mark.parametrize("batch_size", [16, 32, 64, 128])
+def test_each_batch_size_sees_as_many_images(batch_size):
+    settings, base = FOUND | {"batch_size": batch_size}, make_config("reduced")
+    config = searched_config("reduced", settings)
+    assert config.num_steps * config.batch_size == base.num_steps * base.batch_size
+    config = searched_config("full", settings)  # whose length is a number of epochs
+    assert (config.num_epochs, config.num_steps, config.batch_size) == (10, None, batch_size)
+
+
+# what an experiment changes in the start
+
+
+def started(change):
+    model = NiN(init="alive", input_size=67).eval()
+    change_start(model, change)
+    return model
+
+
+@pytest.mark.parametrize("k", [0, 2, 8])
+def test_killed_classes_are_dead_and_the_others_alive(random_images, k):
+    with torch.no_grad():
+        logits = started(k)(random_images)
+    assert logits.any(dim=0).tolist() == [False] * k + [True] * (10 - k)
+
+
+def test_each_part_of_the_cure_can_be_taken_out():
+    block = started("no lift").block4
+    assert not block[0].bias.any()
+    torch.testing.assert_close(block[2].weight.flatten(1), torch.eye(10))
+    block = started("no copies").block4
+    assert (block[0].bias == 4).all()
+    for layer in (block[2], block[4]):
+        assert layer.weight.flatten(1).abs().sum(dim=1).min() > 1 and (layer.weight != 0).all()
+
+
+# what is measured of a trained network
+
+
+def measured(measure, data, **options):
+    model = NiN(init="alive", input_size=67, **options).eval()
+    config = make_config("reduced", size=67, precision="fp32", device="cpu")
+    return MEASURES[measure](model, data, config, {"precision": "fp32"}), model, config
+
+
+def test_shifts_are_measured_on_the_test_images_with_black_coming_in(monkeypatch, few):
+    fills = []
+
+    def spying(model, x, labels, shifts, fill=0.0):
+        fills.append(fill)
+        return shift_accuracy(model, x, labels, shifts, fill)
+
+    monkeypatch.setattr(cases, "shift_accuracy", spying)
+    found, model, config = measured("shifts", few)
+    x = preprocess(few.test.images, 67, config.mean, config.std)
+    black = preprocess(torch.zeros_like(few.test.images[:1]), 67, config.mean, config.std)[0, 0, 0, 0].item()
+    expected = shift_accuracy(model, x, few.test.labels, cases.SHIFTS, black)
+    assert found["shifts"] == {str(shift): share for shift, share in expected.items()}
+    assert fills[0] == pytest.approx(black)
+    assert found["shifts"]["0"] == evaluate(model, few, config)["test_accuracy"]
+
+
+def test_other_sizes_are_measured_where_the_head_takes_them(few):
+    found, model, config = measured("shifts", few)
+    assert list(found["sizes"]) == ["67", "99", "131", "163"] and found["sizes"]["67"] == found["shifts"]["0"]
+    assert found["sizes"]["131"] == evaluate(model, few, replace(config, size=131))["test_accuracy"]
+    assert measured("shifts", few, head="fc")[0].keys() == {"shifts"}
+
+
+def test_maps_are_those_behind_the_last_convolution_stage(few):
+    found, model, config = measured("maps", few, reduction=(8,))
+    maps = found["maps"]
+    names = [f"{block}.{layer}" for block in ("block3", "reduction1", "block4") for layer in (1, 3, 5)]
+    assert [state["name"] for state in maps] == names
+    assert [state["channels"] for state in maps] == [384] * 3 + [8] * 3 + [10] * 3
+    states = map_states(model, preprocess(few.test.images, 67, config.mean, config.std))
+    assert [(state["live"], state["open"], state["rank"]) for state in maps] == [
+        (state.live, state.open, state.rank) for state in states if not state.name.startswith(("block1", "block2"))
+    ]

@@ -1,0 +1,98 @@
+"""What the runs say: figures for each case, and the table that the notebooks print."""
+
+from pathlib import Path
+
+import pytest
+
+from nin_helpers.experiments.results import read_result
+from nin_helpers.experiments.specs import EXPERIMENTS, Training
+from nin_helpers.experiments.summary import origin, report, summarise
+
+ROOT = Path(__file__).parents[2]
+HERE = {"device": "cpu", "device_name": "a chip", "threads": 1, "versions": {"python": "3", "torch": "2.99"}}
+HERE |= {"command": "python -m nin_helpers experiment", "date": "2026-01-01"}
+CONFIG = {"size": 131, "num_steps": 300, "num_epochs": 1, "batch_size": 64, "precision": "bf16"}
+
+
+def run_with(case, loss, accuracy, dead=0, seconds=1.0, judge="test", config=CONFIG):
+    figures = {"train_loss": loss, f"{judge}_accuracy": accuracy, f"{judge}_images": 5000, "dead_classes": dead}
+    return {"case": case, "environment": HERE, "config": config, "training_seconds": seconds, **figures}
+
+
+def result_of(*runs):
+    return {"experiment": "tiny", "data": "fashion_mnist", "runs": list(runs)}
+
+
+def test_the_summary_counts_and_takes_medians_per_case():
+    figures = summarise(
+        result_of(
+            run_with("b", None, 0.8, seconds=7.0),  # which diverged
+            run_with("a", 2.3026, 0.1, 10),  # ln 10
+            run_with("a", 2.32, 0.12, 2),  # 0.8 % above
+            run_with("a", 2.33, 0.2, 1, seconds=2.0),  # 1.2 % above
+            run_with("a", 2.28, 0.5, 0, seconds=9.0),  # 1 % and a little below
+        )
+    )
+    assert list(figures) == ["b", "a"]
+    assert figures["b"]["median_loss"] == float("inf") and figures["b"]["stuck"] == 0
+    assert (figures["a"]["runs"], figures["a"]["stuck"], figures["a"]["dead_classes"]) == (4, 3, 13)
+    assert (figures["a"]["lowest"], figures["a"]["highest"]) == (0.1, 0.5)
+    assert figures["a"]["scores"] == [0.1, 0.12, 0.2, 0.5]
+    for key, value in {"median_accuracy": 0.16, "median_loss": 2.3113, "median_seconds": 1.5}.items():
+        assert figures["a"][key] == pytest.approx(value)
+
+
+def test_a_report_says_what_was_measured_and_how():
+    runs = [run_with("a", 0.5, score) for score in (0.7, 0.9, 0.8)]
+    text = report(result_of(*runs, run_with("longer name", 0.5, 0.5)), {"cost": {"a": "12", "longer name": "3"}})
+    lines = text.splitlines()
+    assert lines[:4] == [
+        "python -m nin_helpers experiment",
+        "2026-01-01, a chip, torch 2.99",
+        "Fashion-MNIST, 131 px, 300 steps of 64, bf16, seeds: 1 or 3",
+        "accuracy on 5,000 test images; no run got stuck, no class died",
+    ]
+    assert [line.split() for line in lines[5:]] == [
+        ["cost", "accuracy:", "median", "(range)"],
+        ["a", "12", "0.800", "(0.700", "–", "0.900)"],
+        ["longer", "name", "3", "0.500", "(0.500", "–", "0.500)"],
+    ]
+    assert len({len(line) for line in lines[5:]}) == 1
+
+
+def test_a_report_counts_what_failed_and_tells_settings_that_differ_or_are_not_known():
+    longer = CONFIG | {"num_steps": None, "num_epochs": 3}
+    runs = (
+        run_with("a", 2.3026, 0.1, 3),
+        run_with("a", 0.5, 0.8),
+        run_with("b", 0.5, 0.8, judge="validation", config=longer),
+    )
+    lines = report(result_of(*runs)).splitlines()
+    assert lines[2:4] == [
+        "Fashion-MNIST, 131 px, bf16, seeds: 1 or 2",
+        "accuracy on 5,000 test images, 5,000 held-out images",
+    ]
+    assert lines[-2].split()[:11] == ["a", "300", "steps", "of", "64", "1", "of", "2", "3", "of", "20"]
+    assert lines[-1].split()[:4] == ["b", "3", "epochs", "0"]
+    text = report(result_of(run_with("a", 0.5, 0.8, config=None)))
+    assert "Fashion-MNIST, pixels not recorded, length not recorded, precision not recorded, seeds: 1" in text
+
+
+def test_where_runs_come_from_is_told_for_each_session():
+    unknown = HERE | {"device_name": None, "versions": None, "date": None}
+    runs = [{"environment": where} for where in (HERE, HERE, unknown)]
+    assert origin(result_of(*runs)).splitlines() == [
+        "python -m nin_helpers experiment", "2026-01-01, a chip, torch 2.99",
+        "python -m nin_helpers experiment", "date, device, versions not recorded",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_what_was_trained_by_case_is_reported_and_all_else_refused(path):
+    result = read_result(path)
+    if isinstance(EXPERIMENTS.get(path.stem), Training):
+        text = report(result)
+        assert all(case.name in text for case in EXPERIMENTS[path.stem].cases)
+    else:
+        with pytest.raises(ValueError, match=rf"^the result of '{result['experiment']}' has no table"):
+            report(result)
