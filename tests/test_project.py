@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from repository import ROOT, load, read, run
 
 from nin_helpers.__main__ import _parser
-from nin_helpers.experiments import EXPERIMENTS
+from nin_helpers.experiments.specs import EXPERIMENTS
 from nin_helpers.training import PROFILES, RECIPES, make_config
 
 if sys.version_info >= (3, 11):
