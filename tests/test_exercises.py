@@ -1,114 +1,439 @@
-"""Each check with a right answer, with wrong ones, and with an untouched stub."""
+"""Each check with answers that a thoughtful reader may give: the right ones, whatever their form, and the wrong ones.
+
+An answer is followed by what is printed of it: "right", or words of the hint, which must be true of this answer.
+"""
+
+import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from nin_helpers import exercises, resources
-from nin_helpers.exercises import CHECKS, check, check_prediction
+from nin_helpers import resources
+from nin_helpers.datasets import DataError
+from nin_helpers.exercises import CHECKS, check, check_prediction, recipe
+from nin_helpers.layer_table import layer_table
 from nin_helpers.nin import NiN, nin_block
-from nin_helpers.training import make_config
+from nin_helpers.training import TrainConfig, make_config
 
 
-def three(*arguments):
-    return nin_block(*arguments, num_pointwise=3)
+class Uses(nn.Module):
+    """A module that does what `forward` says with `layers`, which may stand in another order."""
+
+    def __init__(self, forward, *layers):
+        super().__init__()
+        self.does, self.layers = forward, nn.ModuleList(layers)
+
+    def forward(self, x):
+        return self.does(x, *self.layers)
 
 
-def without_biases(*arguments):
-    block = three(*arguments)
-    for convolution in block[2:]:
-        if isinstance(convolution, nn.Conv2d):
-            convolution.bias = None
-    return block
+def block(c, d, *window, kernels=(1, 1, 1), padding=None, behind=(nn.ReLU,), convolution=nn.Conv2d, **options):
+    """An NiN block with layers of `kernels` and `options` per pixel, and behind each convolution what is `behind`."""
+    layers = [convolution(c, d, *window), *(kind() for kind in behind)]
+    for k in kernels:
+        layers.append(convolution(d, d, k, padding=k // 2 if padding is None else padding, **options))
+        layers += [kind() for kind in behind]
+    return nn.Sequential(*layers)
 
 
-def windows(*arguments):
-    return nin_block(*arguments, pointwise_kernel_size=3)
+def backwards(x, *layers):
+    for layer in reversed(layers):
+        x = F.relu(layer(x))
+    return x
 
 
-def connected(channels, height, width, classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, classes))
+class Backwards(Uses):
+    """A right block with three per-pixel layers, whose layers are defined last to first."""
+
+    def __init__(self, c, d, kernel_size, stride=1, padding=0):
+        per_pixel = [nn.Conv2d(d, d, 1) for _ in range(3)]
+        super().__init__(backwards, *per_pixel, nn.Conv2d(c, d, kernel_size, stride, padding))
 
 
-def reduction(channels, classes):
-    return nn.Sequential(nn.Conv2d(channels, 2 * classes, 1), nn.ReLU(), nn.Conv2d(2 * classes, classes, 1))
+def backwards_with_windows(c, d, *window):
+    windows = [nn.Conv2d(d, d, 3, padding="same") for _ in range(2)]
+    return Uses(backwards, *windows, nn.Conv2d(c, d, *window))
 
 
-def family(*pointwise):
-    return {f"NiN-{number}": NiN(num_pointwise=number) for number in pointwise}
+def windows(*arguments, **options):
+    return block(*arguments, **{"kernels": (3, 3), **options})
 
 
-RIGHT = {
-    "2.block": three,
-    "3.block": windows,
-    "4.head": connected,
-    "5.parameters": lambda model, shape: sum(p.numel() for p in model.parameters()),
-    "5.macs": resources.count_macs,
-    "5.training_memory": resources.training_memory,
-    "5.prediction_memory": resources.prediction_memory,
-    "6.reduction": reduction,
-    "7.family": family(1, 2, 3),
+def shared(c, d, *window):
+    return nn.Sequential(nn.Conv2d(c, d, *window), nn.ReLU(), *[nn.Conv2d(d, d, 1), nn.ReLU()] * 3)
+
+
+BLOCKS = {
+    "2.block": [
+        (lambda *a: nin_block(*a, num_pointwise=3), "right"),
+        (Backwards, "right"),  # a class in place of a function
+        (lambda c, d, *w: nn.Sequential(nin_block(c, d, *w), nn.Conv2d(d, d, 1), nn.ReLU()), "right"),  # nested
+        (lambda *a: block(*a, behind=[lambda: nn.ReLU(inplace=True)]), "right"),
+        (lambda c, d, *w: block(c, d, *w, convolution=lambda c, *a, **o: nn.LazyConv2d(*a, **o)), "right"),
+        (nin_block, "It calls 3 of nn.Conv2d"),
+        (
+            lambda *a: block(*a, bias=False),
+            "2 of 4 is Conv2d(8, 8, kernel_size=(1, 1), stride=(1, 1), bias=False",
+        ),
+        (lambda *a: block(*a, stride=2), "convolution 2 of 4 is Conv2d(8, 8, kernel_size=(1, 1), stride=(2, 2))"),
+        (lambda c, *a: block(c, 8, 5, 2, 1), "For (1, 4, 3, 1, 0), convolution 1 of 4 is Conv2d(1, 8, kernel_size=(5"),
+        (shared, "is one used twice"),
+        (lambda c, d, *w: block(c, d, *w, behind=[lambda: nn.BatchNorm2d(d), nn.ReLU]), "another layer that has some"),
+        (lambda c, d, *w: block(c, d, *w, behind=[nn.ReLU, nn.Dropout]), "and nothing else"),
+        (lambda *a: block(*a)[:-1], "Is there a ReLU behind each"),
+        (lambda *a: block(*a, behind=[nn.GELU]), "Is there a ReLU behind each"),
+        (lambda *a: nn.Sequential(nn.ReLU(inplace=True), *block(*a)), "and nothing else"),
+        (block(3, 8, 5, 2, 1), "should be a function; it is of type Sequential"),
+        (lambda *a: list(block(*a)), "should return an nn.Module; it returned a value of type list"),
+        (lambda *a: Uses(lambda x, layer: None, block(*a)), "makes a value of type NoneType"),
+        (lambda c, d, k: block(c, d, k), "raised TypeError"),
+    ],
+    "3.block": [
+        (windows, "right"),
+        (backwards_with_windows, "right"),
+        (nin_block, "convolution 2 of 3 is Conv2d(8, 8, kernel_size=(1, 1)"),
+        (lambda *a: windows(*a, padding=0), "convolution 2 of 3 is Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1))"),
+        (lambda *a: windows(*a, kernels=(5, 5)), "kernel_size=(5, 5)"),
+        (lambda *a: windows(*a, kernels=(3, 1)), "convolution 3 of 3"),
+        (lambda *a: windows(*a, padding=2, dilation=2), "dilation=(2, 2)"),
+        (lambda *a: windows(*a, groups=2), "groups=2"),
+        (lambda *a: windows(*a, kernels=(3, 3, 3)), "It calls 4"),
+        (lambda *a: windows(*a).append(nn.MaxPool2d(2)), "and nothing else"),
+        (lambda *a: 3, "type int"),
+    ],
 }
-WRONG = [
-    ("2.block", nin_block, "how many"),
-    ("2.block", without_biases, "5 tensors, two for each convolution that has a bias"),
-    ("2.block", lambda *a: three(a[0], 8, 5, 2, 1), "height, width or channels"),  # hard-coded
-    ("2.block", lambda *a: nn.Sequential(*(layer for layer in three(*a) if not isinstance(layer, nn.ReLU))), "ReLU"),
-    ("3.block", nin_block, "kernel"),
-    ("3.block", lambda *a: 3, "nn.Module"),
-    ("4.head", lambda c, h, w, k: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, k)), "features"),
-    ("4.head", lambda c, h, w, k: connected(6, 4, 5, 3), "raised RuntimeError"),
-    ("4.head", lambda c, h, w, k: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "no nn.Linear"),
-    ("5.parameters", lambda model, shape: 1_992_166, "too large"),
-    ("5.parameters", lambda model, shape: sum(p.numel() for p in model.parameters() if p.dim() > 1), "biases"),
-    ("5.macs", lambda model, shape: resources.count_macs(model, (1, *shape[1:])), "batch"),
-    ("5.macs", lambda model, shape: "many", "should be a number"),
-    ("5.training_memory", resources.prediction_memory, "backward pass"),
-    ("5.prediction_memory", resources.training_memory, "how many activations"),
-    ("6.reduction", lambda c, k: nin_block(c, k, 3, padding=1), "at once"),
-    ("6.reduction", lambda c, k: nn.Sequential(nn.Conv2d(c, 2 * k, 1), nn.Conv2d(2 * k, k, 1)), "linear"),
-    ("7.family", family(1, 3, 2), "do not grow"),
-    ("7.family", family(1, 2), "three or more"),
-    ("7.family", {name: NiN(head="fc", num_pointwise=name) for name in (1, 2, 3)}, "fully connected"),
-    ("7.family", [NiN()], "dictionary"),
+
+
+def connected(c, h, w, k):
+    return nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, k))
+
+
+def deep_head(c, h, w, k):
+    """Three layers with dropout, the last defined first."""
+    layers = nn.Linear(9, k), nn.Linear(c * h * w, 9), nn.Dropout(0.5)
+    return Uses(lambda x, last, first, dropout: last(dropout(F.relu(first(x.flatten(1))))), *layers)
+
+
+def means_in_all_places(c, h, w, k):
+    mean = Uses(lambda x: x.mean(dim=(2, 3), keepdim=True).expand_as(x))
+    return nn.Sequential(mean, *connected(c, h, w, k))
+
+
+HEADS = {
+    "4.head": [
+        (connected, "right"),
+        (deep_head, "right"),
+        (lambda c, h, w, k: nn.Sequential(nn.Flatten(), nn.LazyLinear(k)), "right"),
+        (lambda c, h, w, k: nn.Sequential(nn.Conv2d(c, k, (h, w)), nn.Flatten()), "right"),  # the same by another name
+        (lambda *a: nn.Sequential(nn.AdaptiveAvgPool2d(a[1:3]), *connected(*a)), "right"),  # as torchvision's VGG
+        (lambda c, h, w, k: nn.Sequential(nn.AdaptiveAvgPool2d(1), *connected(c, 1, 1, k)), "each of the 120 numbers"),
+        (lambda c, h, w, k: nn.Sequential(nn.MaxPool2d(2), *connected(c, 2, 2, k)), "each of the 120 numbers"),
+        (lambda c, h, w, k: nn.Sequential(*nin_block(c, k, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "a weight for"),
+        (means_in_all_places, "a mirrored map the same scores"),
+        (
+            lambda c, h, w, k: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "makes (1, 6); it should be one",
+        ),
+        (lambda c, h, w, k: nn.Linear(w, k), "makes (1, 6, 4, 3); it should be one score"),
+        (lambda c, h, w, k: Uses(lambda x, layer: layer(x).squeeze(), nn.Conv2d(c, k, (h, w))), "makes (3,)"),
+        (lambda *a: connected(*a).append(nn.Softmax(dim=1)), "softmax"),
+        (lambda *a: connected(6, 4, 5, 3), "raised RuntimeError"),  # for one size only
+        (lambda c, h, w, k: connected(c, h, h, k), "raised RuntimeError"),  # for square maps only
+    ],
+}
+
+
+def total(model, shape):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def layers_with_biases(model, shape):
+    layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    return sum(layer.weight.numel() + layer.bias.numel() for layer in layers)
+
+
+def counted_flops(model, shape):
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(shape))
+    return counter.get_total_flops()
+
+
+def macs_of_squares(model, shape):
+    rows = {row.name: row.output_shape for row in layer_table(model, shape)}
+    layers = [(name, layer) for name, layer in model.named_modules() if hasattr(layer, "weight")]
+    return sum(layer.weight.numel() * rows[name][0] * (*rows[name], 1)[2] ** 2 for name, layer in layers)
+
+
+def all_outputs(model, shape):
+    return 4 * sum(math.prod(row.output_shape) for row in layer_table(model, shape)) + 8 * total(model, shape)
+
+
+macs, training, prediction = resources.count_macs, resources.training_memory, resources.prediction_memory
+
+COUNTS = {
+    "5.parameters": [
+        (total, "right"),
+        (lambda model, shape: sum(tensor.numel() for tensor in model.state_dict().values()), "right"),
+        (lambda *a: float(total(*a)), "right"),
+        (lambda *a: np.int64(total(*a)), "right"),
+        (lambda *a: torch.tensor([total(*a)]), "right"),
+        (lambda model, shape: 1_992_166, "It gives 1,992,166, which is 1,992,108 too many, for an input of (4, 7)"),
+        (lambda model, shape: sum(p.numel() for p in model.parameters() if p.dim() > 1), "8 too few"),
+        (lambda model, shape: len(list(model.parameters())), "It gives 4, which is 54 too few"),
+        (layers_with_biases, "raised AttributeError: 'NoneType'"),
+        (lambda *a: f"{total(*a)} parameters", "returned '58 parameters'; it should be a number"),
+        (lambda model, shape: [p.numel() for p in model.parameters()], "returned [35, 5, 15, 3]; it should be"),
+        (lambda model, shape: torch.tensor([35, 23]), "returned tensor([35, 23]); it should be"),
+        (lambda model, shape: math.nan, "returned nan; it should be"),
+        (lambda model, shape: True, "returned True; it should be"),
+        (resources.count_parameters, "raised TypeError"),
+        (58, "should be a function; it is of type int"),
+    ],
+    "5.macs": [
+        (macs, "right"),
+        (lambda *a: counted_flops(*a) / 2, "right"),
+        (counted_flops, "It gives 400, which is 200 too many"),  # operations: two each
+        (lambda model, shape: macs(model, (1, *shape[1:])), "It gives 50, which is 150 too few"),  # of one image
+        (lambda *a: macs(*a) + 32, "32 too many"),  # with the biases
+        (lambda *a: macs(*a) / 1e6, "It gives 0.0002, which is 199.9998 too few"),
+        (macs_of_squares, "input of (3, 2, 20, 16)"),
+        (lambda model, shape: total(model, shape), "which is 142 too few"),
+        (lambda model, shape: shape[3], "raised IndexError"),
+    ],
+    "5.training_memory": [
+        (training, "right"),
+        (lambda *a: 1.05 * training(*a), "right"),
+        (lambda *a: torch.tensor(training(*a)), "right"),
+        (lambda *a: training(*a) / 2**20, "too few"),  # MiB
+        (lambda *a: training(*a) // 4, "too few"),  # numbers
+        (lambda *a: training(*a) - 4 * total(*a), "a gradient"),
+        (lambda *a: training(*a) + 8 * total(*a), "An optimizer's state is not asked for"),
+        (prediction, "Which tensors does the backward pass still need?"),
+        (all_outputs, "What two layers need is kept once"),
+        (lambda model, shape: training(model, (1, *shape[1:])), "too few"),
+    ],
+    "5.prediction_memory": [
+        (prediction, "right"),
+        (resources.allocated_memory, "right"),
+        (lambda *a: np.float32(prediction(*a)), "right"),
+        (training, "how many activations at once"),
+        (lambda *a: all_outputs(*a) - 4 * total(*a), "how many activations"),
+        (lambda *a: prediction(*a) - 4 * total(*a), "Parameters and input are there all the time"),
+        (lambda *a: 4 * total(*a), "how many activations"),
+        (lambda *a: prediction(*a) / 2**20, "too few"),
+        (lambda model, shape: prediction(model, (1, *shape[1:])), "too few"),
+    ],
+}
+
+
+def steps(*widths, between=nn.ReLU, kernel_size=1):
+    """1 × 1 convolutions with `between` between them."""
+    layers = []
+    for c, d in itertools.pairwise(widths):
+        layers += [nn.Conv2d(c, d, kernel_size), between()]
+    return nn.Sequential(*layers[:-1])
+
+
+def lifted(c, k):
+    module = steps(c, 2 * k, k)
+    nn.init.constant_(module[0].bias, 4.0)
+    return module
+
+
+REDUCTIONS = {
+    "6.reduction": [
+        (lambda c, k: steps(c, 2 * k, k), "right"),
+        (lambda c, k: steps(c, 4 * k, 2 * k, k, between=nn.GELU), "right"),
+        (lambda c, k: nn.Sequential(nin_block(c, 2 * k, 3, padding=1), nin_block(2 * k, k, 3, padding=1)), "right"),
+        (lambda c, k: Uses(backwards, nn.Conv2d(2 * k, k, 1), nn.Conv2d(c, 2 * k, 1)), "right"),
+        (lifted, "right"),
+        (lambda c, k: nin_block(c, k, 3, padding=1), "make [6, 6, 6]: the fall still happens at once"),
+        (lambda c, k: steps(c, 2 * c, k), "make [96, 6]: the fall"),
+        (lambda c, k: steps(c, k, 2 * k, k), "make [6, 12, 6]: the fall"),
+        (lambda c, k: steps(c, 96, k), "From 48 channels to 6, its convolutions make [96, 6]"),  # for 384 only
+        (lambda c, k: steps(384, 96, k), "raised RuntimeError"),
+        (lambda c, k: steps(c, 2 * k, k, between=nn.Identity), "it is linear"),
+        (lambda c, k: steps(c, 2 * k, k, between=nn.Dropout), "it is linear"),
+        (lambda c, k: steps(c, 2 * k, k, between=lambda: nn.BatchNorm2d(2 * k)), "it is linear"),
+        (lambda c, k: steps(c, 2 * k, k, between=nn.Identity).append(nn.ReLU()), "Up to the last step it is linear"),
+        (lambda c, k: steps(c, 2 * k, k, kernel_size=3), "makes (3, 6, 1, 1); height and width should stay"),
+        (lambda c, k: steps(c, 2 * k, k).append(nn.AdaptiveAvgPool2d(1)), "height and width should stay"),
+        (lambda c, k: steps(c, 2 * k, k).append(nn.Flatten()), "height and width should stay"),
+        (lambda c, k: (c, 2 * k, k), "type tuple"),
+    ],
+}
+
+
+def small(width, *ending, channels=1, classes=10, first=5, second=1):
+    """A network that takes little time; `ending` comes behind the class maps, the average unless given."""
+    ending = ending or (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    front = nn.Conv2d(channels, width, first, 4), nn.ReLU(), nn.MaxPool2d(8), nn.Conv2d(width, classes, second)
+    return nn.Sequential(*front, *ending)  # class maps of 6 × 6 from 224 × 224 pixels, of 7 × 7 from 256 × 240
+
+
+def family(*ending, widths=(2, 4, 8), **options):
+    return {f"NiN-{width}": small(width, *(make() for make in ending), **options) for width in widths}
+
+
+def mean_in_forward():
+    return Uses(lambda x: F.relu(x).mean(dim=(2, 3)))
+
+
+def modern(width):
+    return small(width, nn.ReLU(inplace=True), nn.Dropout(), nn.BatchNorm2d(10), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def last_first(width):
+    first, *rest = small(width)
+    return Uses(lambda x, rest, first: rest(first(x)), nn.Sequential(*rest), first)
+
+
+FAMILIES = {
+    "7.family": [
+        ({number: NiN(num_pointwise=number, init="alive") for number in (1, 2, 3)}, "right"),
+        (family(), "right"),
+        (family(mean_in_forward), "right"),
+        (family(lambda: nn.MaxPool2d(2), lambda: nn.AdaptiveAvgPool2d(1), nn.Flatten), "right"),
+        (family(nn.ReLU, lambda: Uses(lambda x: x.flatten(2).mean(2))), "right"),
+        ({width: modern(width) for width in (2, 4, 8)}, "right"),
+        (family(channels=3, classes=100), "right"),
+        (nn.ModuleDict(family()), "right"),
+        ({width: last_first(width) for width in (2, 4, 8)}, "right"),
+        (
+            family(lambda: nn.AdaptiveMaxPool2d(1), nn.Flatten),
+            "'NiN-2', at 224 × 224 pixels: its scores are not",
+        ),
+        (family(lambda: nn.AvgPool2d(6), nn.Flatten), "at 256 × 240 pixels: its scores are not the means"),
+        (family(nn.Flatten, lambda: nn.LazyLinear(10)), "has a fully connected layer"),
+        (family(lambda: nn.AdaptiveAvgPool2d(1), nn.Flatten, lambda: nn.Linear(10, 10)), "has a fully connected layer"),
+        (family(lambda: nn.AdaptiveAvgPool2d(1), nn.Flatten, lambda: nn.Softmax(1)), "not the means"),
+        (family(lambda: Uses(lambda x: x.sum(dim=(2, 3)))), "not the means"),
+        (family(lambda: nn.AdaptiveAvgPool2d(1)), "makes (2, 10, 1, 1); it should be (image, class)"),
+        (family(second=3), "its kernels are [(5, 5), (3, 3)]. What is an NiN block made of?"),
+        (family(first=1, second=3), "'NiN-2' begins with a 1 × 1 convolution"),
+        (family(widths=(2, 8, 4)), "From 'NiN-8' to 'NiN-4' the parameters do not grow"),
+        (family(widths=(2, 4)), "A family of 2 is small"),
+        ({"S": ..., "M": ..., "L": ...}, "'S' is of type ellipsis, not a model"),
+        (dict.fromkeys("SML", small), "'S' is of type function, not a model"),
+        ([small(2), small(4), small(8)], "should be a dictionary; it is of type list"),
+    ],
+}
+
+RECIPES = {
+    "1.recipe": [
+        (make_config("full"), "trains as recipe 'adamw_alive' does"),
+        (make_config("reduced", num_steps=600, size=131, seed=7, device="cpu", precision="fp32"), "Length, size"),
+        (make_config("reduced", momentum=0.9), "only 'sgd' has momentum"),
+        (make_config("reduced", "modern"), "trains as recipe 'modern' does"),
+        (make_config("reduced", batch_size=8192), "less than a batch"),
+        ({"lr": 2e-3}, "what make_config(…) returns"),
+        (TrainConfig(profile="mine"), "what make_config(…) returns"),
+    ],
+}
+
+ANSWERS = {**RECIPES, **BLOCKS, **HEADS, **COUNTS, **REDUCTIONS, **FAMILIES}
+ROWS = [
+    pytest.param(question, answer, words, id=f"{question}-{number}: {words}")
+    for question, rows in ANSWERS.items()
+    for number, (answer, words) in enumerate(rows, start=1)
 ]
 
 
-@pytest.mark.parametrize("question", RIGHT)
-def test_a_right_answer_is_right(question, capsys):
-    assert check(question, RIGHT[question]) is True
-    assert capsys.readouterr().out == f"{question}: right\n"
+def said(question, answer, capsys):
+    """Return what is printed of an answer behind the question, having checked that it fits what is returned."""
+    is_right = check(question, answer)
+    name, text = capsys.readouterr().out.removesuffix("\n").split(": ", 1)
+    assert name == question and is_right is (text == "right") and type(is_right) is bool
+    return text
 
 
-@pytest.mark.parametrize(("question", "answer", "hint"), WRONG)
-def test_a_wrong_answer_is_wrong_with_a_hint(question, answer, hint, capsys):
-    assert check(question, answer) is False
-    out = capsys.readouterr().out
-    assert out.startswith(f"{question}: wrong. ") and hint in out
+@pytest.mark.parametrize(("question", "answer", "words"), ROWS)
+def test_what_is_said_of_an_answer_is_true(question, answer, words, capsys):
+    text = said(question, answer, capsys)
+    assert text == "right" if words == "right" else text.startswith("wrong. ") and words in text
 
 
-def untouched(*arguments): ...
+def short_run(monkeypatch, data, images):
+    monkeypatch.setattr(recipe, "load_data", lambda: data)
+    monkeypatch.setattr(recipe, "SHORT_RUN", images)
 
 
 @pytest.mark.parametrize(
-    ("question", "stub"),
-    [(question, None) for question in CHECKS]
-    + [(question, untouched) for question in CHECKS if question not in ("1.recipe", "7.family")],
+    ("images", "answer", "words"),
+    [
+        (5120, make_config("reduced", lr=2e-3, batch_size=64, num_steps=150), "right"),  # the stub's own hint
+        (1280, make_config("reduced", "sgd_xavier", batch_norm=True), "right"),  # it would be stuck without
+        (1280, make_config("reduced", "progressive", batch_size=16), "right"),  # small steps need larger pictures
+        (1280, make_config("reduced", "sgd_xavier", batch_size=64), "a short run of 20 steps it reaches 0."),
+    ],
 )
-def test_an_untouched_stub_is_not_attempted(question, stub, capsys):
-    assert check(question, stub) is False
-    reason = "it is None" if stub is None else "the function returns None"
-    assert capsys.readouterr().out == f"{question}: not attempted yet ({reason})\n"
+def test_a_recipe_is_trained_as_it_is_given(images, answer, words, monkeypatch, digits, capsys):
+    short_run(monkeypatch, digits, images)
+    assert words in said("1.recipe", answer, capsys)
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.float64, torch.tensor])
-def test_a_number_may_be_one_of_numpy_or_a_tensor(kind):
-    assert check("5.macs", lambda model, shape: kind(resources.count_macs(model, shape))) is True
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_size": 64, "num_steps": 150},
+        {"weight_decay": 0.05},
+        {"random_flip": True},
+        {"flip_in_test": True},
+        {"label_smoothing": 0.1},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"progressive_resizing": 0.5},
+        {"mean": 0.5, "std": 0.5},
+    ],
+)
+def test_whatever_one_changes_of_how_one_trains_makes_another_recipe(change, monkeypatch, digits):
+    short_run(monkeypatch, digits, 5120)
+    trained = []
+    monkeypatch.setattr(recipe, "_short_run", lambda *run: trained.append(run) or (0.8, 160))
+    answer = make_config("reduced", **change)
+    assert check("1.recipe", answer)
+    (mine, my_size, _), (ours, size, _) = trained
+    assert mine == answer and my_size == size and ours == make_config("full", batch_size=32)
 
 
-def test_there_is_a_right_and_a_wrong_answer_for_each_question():
-    assert set(CHECKS) - {"1.recipe"} == set(RIGHT) == {question for question, _, _ in WRONG}
+def test_a_recipe_that_loses_more_than_chance_is_wrong(monkeypatch, digits):
+    short_run(monkeypatch, digits, 5120)
+    scores = iter([0.73, 0.8, 0.60, 0.8])
+    monkeypatch.setattr(recipe, "_short_run", lambda *run: (next(scores), 160))
+    assert check("1.recipe", make_config("reduced", lr=2e-3)) and not check("1.recipe", make_config("reduced", lr=2e-3))
+
+
+def test_a_short_run_that_is_stopped_is_no_verdict(monkeypatch, digits):
+    short_run(monkeypatch, digits, 5120)
+    monkeypatch.setattr(recipe, "train", lambda *run, **options: {"interrupted": True, "evaluations": []})
+    with pytest.raises(KeyboardInterrupt):
+        check("1.recipe", make_config("reduced", lr=2e-3))
+
+
+def test_damaged_data_is_no_fault_of_an_answer(monkeypatch):
+    monkeypatch.setenv("NIN_DATA", __file__)  # no folder
+    with pytest.raises(DataError):
+        check("1.recipe", make_config("reduced", lr=2e-3))
+
+
+def test_each_question_has_right_answers_and_wrong_ones():
+    for is_right in (True, False):
+        found = {question for question, rows in ANSWERS.items() for _, words in rows if (words == "right") is is_right}
+        assert found | {"1.recipe"} == set(CHECKS)  # whose right answers are trained, below
+
+
+STUBS = [(lambda *a: None, "the function returns None"), (lambda *a: ..., "the function returns ...")]
+
+
+@pytest.mark.parametrize("question", CHECKS)
+def test_an_untouched_stub_is_not_attempted(question, capsys):
+    functions = [] if question in ("1.recipe", "7.family") else STUBS
+    for stub, reason in [(None, "it is None"), (..., "it is ..."), *functions]:
+        assert said(question, stub, capsys) == f"not attempted yet ({reason})"
 
 
 def test_an_unknown_question_is_refused():
@@ -116,27 +441,14 @@ def test_an_unknown_question_is_refused():
         check("8", None)
 
 
-def test_the_random_state_is_left_as_it_was():
-    before = torch.get_rng_state()
-    check("2.block", three)
+def test_what_the_reader_has_stays_as_it_was():
+    models, before = {width: modern(width) for width in (2, 4, 8)}, torch.get_rng_state()
+    models[4].eval()
+    states = {width: {name: value.clone() for name, value in models[width].state_dict().items()} for width in models}
+    assert check("7.family", models)
+    assert [models[width].training for width in models] == [True, False, True]
+    assert all(torch.equal(value, states[k][name]) for k in models for name, value in models[k].state_dict().items())
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_recipe_is_trained_against_ours(monkeypatch, capsys):
-    scores = {None: 0.80}
-    monkeypatch.setattr(exercises, "_short_run", lambda recipe: scores.get(recipe and recipe.lr))
-    good, bad = make_config("reduced", lr=2e-3), make_config("reduced", lr=1.0)
-    scores |= {good.lr: 0.79, bad.lr: 0.10}
-    assert check("1.recipe", good) and not check("1.recipe", bad)
-    assert not check("1.recipe", make_config("full")) and not check("1.recipe", {"lr": 2e-3})
-    out = capsys.readouterr().out
-    assert "reaches 0.10" in out and "'adamw_alive' as it was" in out and "make_config" in out
-
-
-def test_a_short_run_trains_the_recipe_that_it_is_given(monkeypatch, digits):
-    monkeypatch.setattr(exercises, "load_data", lambda: digits)
-    stuck = make_config("smoke", "sgd_xavier", batch_size=256)
-    assert exercises._short_run(stuck) < 0.3
 
 
 @pytest.mark.parametrize(

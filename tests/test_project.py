@@ -38,7 +38,9 @@ LAYERS = (
     "experiments.measurements experiments.workers",
     "experiments.search",
     "experiments.runner",
-    "plots exercises",
+    "plots exercises.answers exercises.predictions",
+    "exercises.costs exercises.networks exercises.recipe",
+    "exercises.verdict",
     "widgets __main__",
 )
 PACKAGE = ROOT / "nin_helpers"
@@ -99,7 +101,9 @@ def test_the_packages_of_the_house_are_all_installed():
     assert set(settings["packages"]) == folders | {"nin_helpers.results"}
 
 
-@pytest.mark.parametrize("package", ["nin_helpers", "nin_helpers.training", "nin_helpers.experiments"])
+@pytest.mark.parametrize(
+    "package", ["nin_helpers", "nin_helpers.exercises", "nin_helpers.experiments", "nin_helpers.training"]
+)
 def test_public_names_are_there_and_come_lazily(package):
     module = importlib.import_module(package)
     assert all(getattr(module, name) is not None for name in module.__all__)
