@@ -161,6 +161,7 @@ class _Maps(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         made = [value for value in tree_leaves(result) if isinstance(value, torch.Tensor) and value.dim() == 4]
+        made = [value for value in made if value.is_floating_point()]  # no indices of a pooling
         self.made += [maps for maps in made if maps.shape[2:].numel() > 1]  # one pixel is its own mean
         return result
 
