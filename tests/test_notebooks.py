@@ -18,7 +18,8 @@ NOTEBOOKS = ROOT / "notebooks"
 CHAPTER = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
 APPENDIX = sorted({f"frameworks/{path.stem}" for path in NOTEBOOKS.glob("frameworks/[a-z]*.[im]*")})  # .ipynb, .md
 NAMES = CHAPTER + APPENDIX
-TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution"}
+TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution", "hide-input"}
+LESSONS = ("01_nin_block", "02_output_shapes")  # where what only checks the text is folded
 MACHINE_PATH = re.compile(r"(?<![\w./~])/(?:work|root|home|tmp|content|Users)\b|\b[A-Z]:\\")
 CODE_LINES, CLASS_LINES, PROSE_WORDS = 15, 40, 120
 
@@ -216,6 +217,19 @@ def test_tags_are_known_and_skipping_is_complete(source):
     for cell in source.cells:
         assert set(tags(cell)) <= TAGS, first_line(cell)
         assert ("skip-execution" in tags(cell)) == ("nbval-skip" in tags(cell)), first_line(cell)
+
+
+def test_what_is_folded_is_so_in_jupyterlab_and_on_the_pages(source):
+    for cell in source.cells:
+        assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == ("hide-input" in tags(cell))
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_teaches_where_it_is_open_and_proves_where_it_is_folded(lesson):
+    cells = [cell for cell in jupytext.read(NOTEBOOKS / f"{lesson}.md").cells if cell.cell_type == "code"]
+    shown = [cell.source for cell in cells if "hide-input" not in tags(cell)]
+    asserting = [source for source in shown if re.search(r"^ *assert |^ *torch\.testing\.", source, re.MULTILINE)]
+    assert len(shown) <= 35 and len(asserting) < len(shown) / 4
 
 
 def test_no_cell_looks_for_the_package(source):
