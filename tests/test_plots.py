@@ -274,6 +274,13 @@ def test_first_steps_show_their_numbers_and_the_chosen_step():
     assert list(spread.lines[0].get_ydata()) == [1, 1]
 
 
+def test_first_steps_without_gradient_or_spread_lie_on_the_lower_edge_of_axes_that_all_runs_share():
+    dead = states()[0] | {"gradient": 0.0, "spread": {"a": 0.0}}
+    *_, gradient, spread = plots.plot_first_steps({"dead": [dead], "live": states()}, 0).axes
+    assert gradient.get_ylim() == (1e-3, 1e3) and spread.get_ylim() == (1e-6, 10)
+    assert gradient.lines[0].get_ydata() == [1e-3] and spread.lines[0].get_ydata() == [1e-6]
+
+
 def test_a_class_map_lies_over_the_picture_and_names_its_class():
     values = np.array([[0.0, 2.0], [1.0, 3.0]])
     left, right, _ = plots.plot_class_map(np.zeros((28, 28)), values, {"cat": 1.5, "dog": 0.5}, "cat").axes
