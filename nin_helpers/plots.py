@@ -85,7 +85,8 @@ def plot_bars(values, xlabel, title="", text="{:,.0f}", kinds=None, log=False):
     """
     figure, axis = _subplots(title=title, figsize=(7, 0.42 * len(values) + 1.1))
     numbers, kinds = list(values.values()), list(kinds or [""] * len(values))
-    colours = [COLOURS[sorted(set(kinds), key=kinds.index).index(kind) % len(COLOURS)] for kind in kinds]
+    colour_of = dict(zip(dict.fromkeys(kinds), itertools.cycle(COLOURS)))
+    colours = [colour_of[kind] for _, kind in zip(numbers, kinds, strict=True)]
     if log:
         axis.scatter(numbers, range(len(numbers)), 60, colours)
         axis.set_xscale("log")

@@ -128,6 +128,8 @@ def test_bars_or_dots_carry_their_numbers_and_the_colours_of_their_kinds(log):
     one, two, three = dots.get_facecolors().tolist() if log else [bar.get_facecolor() for bar in axis.patches]
     assert numbers == [1200, 3, 5] and one == three != two
     assert axis.get_ylim() == (2.5, -0.5), "the first on top"
+    with pytest.raises(ValueError, match="longer"):
+        plots.plot_bars({"a": 1}, "count", kinds=("x", "y"), log=log)
 
 
 def test_runs_show_each_run_and_the_median():
