@@ -85,7 +85,8 @@ def plot_bars(values, xlabel, title="", text="{:,.0f}", kinds=None, log=False):
     """
     figure, axis = _subplots(title=title, figsize=(7, 0.42 * len(values) + 1.1))
     numbers, kinds = list(values.values()), list(kinds or [""] * len(values))
-    colours = [COLOURS[sorted(set(kinds), key=kinds.index).index(kind) % len(COLOURS)] for kind in kinds]
+    colour_of = dict(zip(dict.fromkeys(kinds), itertools.cycle(COLOURS)))
+    colours = [colour_of[kind] for _, kind in zip(numbers, kinds, strict=True)]
     if log:
         axis.scatter(numbers, range(len(numbers)), 60, colours)
         axis.set_xscale("log")
@@ -335,30 +336,35 @@ def plot_pixel(inputs, outputs, row, column, lines):
 
 
 def plot_first_steps(runs, step, title="", num_classes=10):
-    """Draw the first steps of {name: states as `experiments.first_steps` yields them}, and mark the one at `step`."""
+    """Draw the first steps of {name: states as `experiments.first_steps` yields them}, and mark the one at `step`.
+
+    The axes are the same for all runs, so that one run compares with another; on the logarithmic ones a number below
+    the lowest, 0 too, lies on the lower edge.
+    """
     figure, axes = _subplots(2, 2, title=title, figsize=(8, 5.4))
-    axes = axes.flat
-    panels = ("loss", "loss"), ("live", "live channels behind ReLUs"), ("gradient", "norm of the gradient")
-    for axis, (key, label) in zip(axes, panels):
+    axes, lowest = axes.flat, 1e-6
+    panels = (
+        ("loss", "loss", (0, 3)),
+        ("live", "live channels behind ReLUs", (0, 1.05)),
+        ("gradient", "norm of the gradient", (1e-3, 1e3)),
+    )
+    for axis, (key, label, limits) in zip(axes, panels):
         for name, states in runs.items():
-            values = [np.nan if state[key] is None else max(state[key], 1e-6) for state in states]
+            values = [np.nan if state[key] is None else max(state[key], limits[0]) for state in states]
             axis.plot([state["step"] for state in states], values, label=name)
         axis.axvline(step, color=GREY, linewidth=1)
-        axis.set_xlabel("step")
+        axis.set(xlabel="step", ylim=limits)
         axis.set_title(label, fontsize=9)
     axes[0].axhline(math.log(num_classes), color=RED, linestyle=":", label=f"ln {num_classes}: knows nothing")
-    axes[0].set(ylim=(0, 3))
     axes[0].legend(fontsize=8, loc="lower left")
     if any(states[-1]["loss"] is None for states in runs.values()):
         axes[0].text(0.97, 0.05, "diverged", ha="right", color=RED, fontsize=9, transform=axes[0].transAxes)
-    axes[1].set(ylim=(0, 1.05))
-    axes[2].set(yscale="log", ylim=(1e-6, 1e4))
+    axes[2].set_yscale("log")
     for states in runs.values():
         state = min(states, key=lambda state: abs(state["step"] - step))
-        spread = [np.nan if value is None else max(value, 1e-9) for value in state["spread"].values()]
+        spread = [np.nan if value is None else max(value, lowest) for value in state["spread"].values()]
         axes[3].plot(range(1, len(spread) + 1), spread)
-    axes[3].set(yscale="log", xlim=(0.5, len(spread) + 0.5), ylim=(1e-9, 1e4))
-    axes[3].set_xlabel("ReLU, first to last")
+    axes[3].set(xlabel="ReLU, first to last", xlim=(0.5, len(spread) + 0.5), yscale="log", ylim=(lowest, 10))
     axes[3].set_title("spread across images, behind each ReLU", fontsize=9)
     return figure
 

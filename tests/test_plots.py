@@ -128,6 +128,8 @@ def test_bars_or_dots_carry_their_numbers_and_the_colours_of_their_kinds(log):
     one, two, three = dots.get_facecolors().tolist() if log else [bar.get_facecolor() for bar in axis.patches]
     assert numbers == [1200, 3, 5] and one == three != two
     assert axis.get_ylim() == (2.5, -0.5), "the first on top"
+    with pytest.raises(ValueError, match="longer"):
+        plots.plot_bars({"a": 1}, "count", kinds=("x", "y"), log=log)
 
 
 def test_runs_show_each_run_and_the_median():
@@ -272,6 +274,13 @@ def test_first_steps_show_their_numbers_and_the_chosen_step():
     assert loss.lines[2].get_ydata()[0] == math.log(7)
     assert all(axis.lines[1].get_xdata()[0] == 9 for axis in (loss, live, gradient))
     assert list(spread.lines[0].get_ydata()) == [1, 1]
+
+
+def test_first_steps_without_gradient_or_spread_lie_on_the_lower_edge_of_axes_that_all_runs_share():
+    dead = states()[0] | {"gradient": 0.0, "spread": {"a": 0.0}}
+    *_, gradient, spread = plots.plot_first_steps({"dead": [dead], "live": states()}, 0).axes
+    assert gradient.get_ylim() == (1e-3, 1e3) and spread.get_ylim() == (1e-6, 10)
+    assert gradient.lines[0].get_ydata() == [1e-3] and spread.lines[0].get_ydata() == [1e-6]
 
 
 def test_a_class_map_lies_over_the_picture_and_names_its_class():

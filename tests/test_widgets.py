@@ -301,6 +301,7 @@ def numbers(instrument):
 @pytest.mark.parametrize("number, chosen", [(0, 0), (2, 7)])
 def test_the_mean_of_a_map_is_the_logit_of_the_model(looks, number, chosen):
     model, images, instrument = looks
+    assert isinstance(instrument.controls["chosen"], ToggleButtons), "classes are clicked"
     set_values(instrument, number=number, chosen=CLASSES[chosen])
     logits = model.eval()(preprocess(images[number : number + 1], 99, 0.286, 0.353))[0]
     mean, logit, answer = numbers(instrument)
