@@ -160,9 +160,9 @@ class _Maps(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        made = [value for value in tree_leaves(result) if isinstance(value, torch.Tensor) and value.dim() == 4]
-        made = [value for value in made if value.is_floating_point()]  # no indices of a pooling
-        self.made += [maps for maps in made if maps.shape[2:].numel() > 1]  # one pixel is its own mean
+        for maps in tree_leaves(result):  # some make more than one tensor: max pooling, indices of whole numbers
+            if isinstance(maps, torch.Tensor) and maps.is_floating_point() and maps.dim() == 4:
+                self.made += [maps] if maps.shape[2:].numel() > 1 else []  # one pixel is its own mean
         return result
 
     def have_mean(self, scores):
