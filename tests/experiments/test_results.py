@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_refused_with_the_file_and_what_is_wrong(tmp_path, 
         load_result("mine", tmp_path)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "results").rglob("*.json")), ids=lambda path: path.stem)
 def test_each_committed_file_can_be_read_and_is_as_it_would_be_written(path, tmp_path):
     result = read_result(path)
     assert path.stem.startswith(result["experiment"]) and result["runs"]
