@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from repository import ROOT, load, read, run
 
 from nin_helpers.__main__ import _parser
-from nin_helpers.experiments.specs import EXPERIMENTS
+from nin_helpers.experiments.specs import EXPERIMENTS, specify
 from nin_helpers.training import PROFILES, RECIPES, make_config
 
 if sys.version_info >= (3, 11):
@@ -85,12 +85,8 @@ def test_one_module_draws_and_one_has_widgets(package, owner):
     ("command", "names"), [("train", (*PROFILES, *RECIPES)), ("experiment", (*PROFILES, *EXPERIMENTS))]
 )
 def test_the_command_line_answers_without_torch_and_names_what_the_code_has(command, names):
-    script = (
-        f"import sys; sys.argv = ['nin_helpers', '{command}', '--help']; from nin_helpers.__main__ import main; main()"
-    )
-    result = run(
-        sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); {script}"
-    )
+    script = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); "
+    result = run(sys.executable, "-c", f"{script}from nin_helpers.__main__ import main; main(['{command}', '--help'])")
     assert result.returncode == 0 and result.stdout.endswith("False\n")
     assert all(name in result.stdout for name in names)
 
@@ -212,13 +208,16 @@ def test_readme_is_short_and_lists_every_notebook_and_results_every_file():
     assert {re.sub("^benchmark_.*", "benchmark_MACHINE", name) for name in measured} <= listed
 
 
-def test_trainings_in_documents_can_be_run():
+def test_commands_in_documents_can_be_run():
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    commands = re.findall(r"-m nin_helpers (train .*?)(?:\s+#.*)?$", text, re.MULTILINE)
-    assert commands
+    commands = re.findall(r"(?:-m nin_helpers |`)((?:train|experiment) [^`#\n]*)", text)
+    assert {command.split()[0] for command in commands} == {"train", "experiment"}
     for command in commands:
         options = _parser().parse_args(command.split())
-        make_config(options.profile, options.recipe)
+        if command.startswith("train"):
+            make_config(options.profile, options.recipe)
+        else:
+            assert options.all or specify(options.name)
 
 
 def test_every_profile_is_explained():

@@ -1,5 +1,6 @@
 """A run of an experiment is that of `train`; one that is stopped is none."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -86,17 +87,19 @@ def test_what_was_finished_is_kept_where_it_ends_and_no_worker_goes_on(tmp_path,
     script, path = tmp_path / "script.py", tmp_path / "tiny.json"
     script.write_text(SCRIPT)
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "start_new_session": True}
-    process = subprocess.Popen([sys.executable, script, tmp_path], **options)
-    until = time.monotonic() + 240
-    while not path.exists() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.1)
-    assert path.exists(), process.communicate(timeout=5)
-    before = path.read_bytes()
-    if stop == signal.SIGINT:
-        os.killpg(process.pid, stop)  # as a terminal sends it: to the workers too
-    else:
-        process.kill()
-    told, _ = process.communicate(timeout=60)  # a worker holds the other end of the pipe as long as it lives
+    with subprocess.Popen([sys.executable, script, tmp_path], **options) as process:
+        try:
+            while not path.exists() and process.poll() is None:  # for as long as a test may take
+                time.sleep(0.1)
+            before = path.read_bytes()
+            if stop == signal.SIGINT:
+                os.killpg(process.pid, stop)  # as a terminal sends it: to the worker too
+            else:
+                process.kill()
+            told, _ = process.communicate(timeout=60)  # a worker holds the other end of the pipe as long as it lives
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert path.read_bytes() == before and [run["case"] for run in read_result(path)["runs"]] == ["short"]
     if stop == signal.SIGINT:
         assert process.returncode == 130 and told.splitlines()[-1].startswith("stopped") and "Traceback" not in told
