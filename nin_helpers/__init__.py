@@ -10,7 +10,8 @@
 | `diagnostics`, `exercises` | why a network does not learn, where it looks; the checks of the exercises |
 | `experiments` | what is measured over seeds, and the recorded results |
 | `roofline`, `throughput` | how fast a chip and each layer can go; what a benchmark found |
-| `plots`, `widgets` | the only modules that draw, and that have controls |
+| `plots`; `widgets` | the only module that draws; the only one with controls |
+| `__main__` | the commands `python -m nin_helpers train` and `experiment` |
 | `checks`, `files`, `modes`, `hardware`, `provenance` | small things that the others share |
 
 A recipe is defined in `training/config.py`, an experiment in `experiments/specs.py`. The names below come at their

@@ -1,6 +1,7 @@
 """What is measured: each experiment, its cases, and how much of it. Imports no torch.
 
-A new experiment is an entry of `EXPERIMENTS`; the command line, its help and `experiment --all` find it there.
+A new experiment is an entry of `EXPERIMENTS`; the command line, its help and `experiment --all` (which leaves out what
+wants a GPU) find it there. A new kind needs a function in `runner.RUNS`, a recorded result a row in results/README.md.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Training:
-    """Train each case with each seed from 0, each on one thread. The fields but `about` and `cases` are options.
+    """Train each case with the seeds 0 … seeds − 1, each on one thread. The fields but `about` and `cases` are options.
 
     profile: one of `PROFILES`. precision, device: as in `TrainConfig`. jobs: how many are trained at a time.
     data: the folder of Fashion-MNIST, see `load_data`.
@@ -53,7 +54,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Search:
-    """Try so many recipes, which Optuna chooses; see `search.run_search`."""
+    """Try `trials` recipes, which Optuna chooses; see `search.run_search`."""
 
     about: str
     profile: str = "reduced"
@@ -78,7 +79,7 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class Memory:
-    """Measure the memory of a pass through each classical network; see `measurements.run_memory`."""
+    """Measure the memory of a pass through each of `cases.NETWORKS`; see `measurements.run_memory`."""
 
     about: str
     batch_size: int = 32
@@ -101,7 +102,7 @@ FIRST_RECIPES = tuple(Case(name, name) for name in ("sgd_default", "sgd_xavier",
 # In the order of the chapter, and so that what is chosen from an experiment comes after it.
 EXPERIMENTS = {
     "recipes": Training(
-        "how often each recipe gets stuck",
+        "how often the first recipes get stuck",
         (*FIRST_RECIPES, Case("adamw_alive, batch norm", settings={"batch_norm": True})),
         seeds=20,
     ),

@@ -27,10 +27,6 @@ RECIPES = {
 }  # fmt: skip
 # the same in less time: half of its steps on smaller pictures, which have less than half of the pixels
 RECIPES["progressive"] = {**RECIPES["modern"], "progressive_resizing": 0.5}
-# the textbook's own network for good: our start, mirrored images, weight decay, no normalisation
-RECIPES["pretrained"] = {
-    **RECIPES["adamw_alive"], "weight_decay": 0.05, "random_flip": True, "progressive_resizing": 0.5,
-}  # fmt: skip
 
 # How much of it: the textbook's run; one for a CPU in minutes, whose last map is still 2 × 2; one for tests.
 PROFILES = {
@@ -38,8 +34,6 @@ PROFILES = {
     "quick": {"size": 112, "batch_size": 64, "num_steps": 1500},
     # all images, ten times, at a size that a CPU can do
     "long": {"size": 99, "batch_size": 128, "num_epochs": 10, "num_evaluations": 10},
-    # ten epochs at the smallest size whose last map is 5 × 5, as at 224 pixels
-    "pretrained": {"size": 195, "batch_size": 128, "num_epochs": 10, "num_evaluations": 20, "validation_limit": None},
     # one of the many runs of an experiment
     "reduced": {"size": 99, "batch_size": 32, "num_steps": 300, "num_evaluations": 6, "test_limit": 2000},
     # one of the fewer, longer runs behind the solutions; the last map is 3 × 3

@@ -26,12 +26,13 @@ def train(model, data, config, on_evaluation=None, *, checkpoints=None, checkpoi
 
     model: takes (batch, channel, config.size, config.size), returns logits (batch, classes). data: an `ImageData`.
     config: a `TrainConfig`. on_evaluation: called with the history at each new evaluation (a live plot); None shows a
-    progress bar. checkpoints: a folder; a run that finds a checkpoint there goes on from it, on a CPU to the same bits.
-    log_dir: a folder for TensorBoard. ValueError and CheckpointError say, before the first step, what cannot be used.
+    progress bar. checkpoints: a folder; a run that finds a checkpoint there goes on from it, on a CPU to the same bits;
+    one is written at the end of each epoch and every `checkpoint_minutes`. log_dir: a folder for TensorBoard.
+    ValueError and CheckpointError say, before the first step, what cannot be used.
 
     Several processes: see `ProcessGroup`. Batches too large for the memory: see `FallbackStep`. The stop button: see
     `StopButton`; the model keeps what it has learned and is still tested. A loss that stays within 1 % of ln(classes)
-    raises a `StuckWarning`, once; one that is no longer finite ends the training.
+    for 50 steps gives a `StuckWarning`, once; one that is not finite at an evaluation ends the training.
     """
     group = ProcessGroup(config.device)
     num_steps = check_run(data, config, group)

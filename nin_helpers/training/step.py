@@ -10,7 +10,7 @@ from nin_helpers.preprocessing import preprocess, random_flip
 
 
 class TrainStep:
-    """Takes the steps of a training of `model`, with the optimizer, its schedule and the loss scale that go on with it.
+    """Takes the steps of a training of `model`, with an optimizer, a schedule and a loss scale of its own.
 
     model: on its device, from images (batch, channel, height, width) to logits (batch, classes). config: a
     `TrainConfig`. num_steps: the length of the learning rate's schedule. forward: what images go through, `model`
@@ -27,8 +27,8 @@ class TrainStep:
     def __call__(self, batch, size=None, weight=1.0, accumulation_steps=1):
         """Take one step on a batch of `LabelledImages`; return logits (batch, classes) and loss, both on the device.
 
-        size: of the images in pixels, the configuration's unless given. weight: of this batch beside those that other
-        processes train on at the same time, 1 on average. accumulation_steps: in how many pieces the batch goes
+        size: of the images in pixels, the configuration's unless given. weight: of the loss, this process's share of
+        the batch beside an equal share; 1 without others. accumulation_steps: in how many pieces the batch goes
         through; their gradients are added up.
         """
         self.model.train()
@@ -70,7 +70,10 @@ def make_optimizer(model, config, num_steps):
 
 
 def shuffled_batches(count, batch_size, num_steps, seed, device="cpu"):
-    """Yield `num_steps` index tensors (batch,) on `device`: each epoch all `count` examples in a new order."""
+    """Yield `num_steps` index tensors (batch,) on `device`: each epoch all `count` examples in a new order.
+
+    An epoch's last batch has what is left.
+    """
     generator = torch.Generator().manual_seed(seed)  # of the CPU: the same order on every device
     while True:
         for index in torch.randperm(count, generator=generator).to(device).split(batch_size):
