@@ -21,8 +21,8 @@ ADDRESS = r"[A-Za-z\d](?:-?[A-Za-z\d])*/[\w.-]+?"
 # https://github.com/OWNER/NAME, git@github.com:OWNER/NAME.git, ssh://git@ssh.github.com:443/OWNER/NAME.git
 REMOTE = rf"(?:(?:https?|ssh)://(?:[^@/]+@)?(?:ssh\.)?github\.com(?::\d+)?/|git@github\.com:)({ADDRESS})(?:\.git)?/?"
 NOT_YET = (
-    "*Not published yet: push this repository to GitHub, run `make stamp`, commit, and push once more. It puts the links "
-    "to Colab, Kaggle, Binder and Codespaces here and into the notebooks.*"
+    "*Not published yet: push this repository to GitHub, run `make stamp`, commit, and push once more. It puts the "
+    "links to Colab, Kaggle, Binder and Codespaces here and into the notebooks.*"
 )
 
 
