@@ -107,4 +107,4 @@ def _checked_part(part, given, classes):
         raise ValueError(
             f"{part}.labels have {outside[0].item()}; with {len(classes)} classes each must be 0 to {len(classes) - 1}"
         )
-    return LabelledImages(images, labels)
+    return given if labels is given.labels else LabelledImages(images, labels)

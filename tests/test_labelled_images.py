@@ -1,5 +1,7 @@
 """Labelled images, and what a data set of them must be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,7 @@ def test_labels_of_any_whole_numbers_become_those_that_the_loss_takes(dtype):
     data = own_data(["a", "b", "c"], test=part(labels=torch.arange(3).to(dtype)))
     assert data.test.labels.dtype == torch.int64 and data.test.labels.tolist() == [0, 1, 2]
     assert data.classes == ("a", "b", "c") and not data.is_stand_in
+    assert replace(data, name="again").test is data.test
     assert str(data) == "My pictures: 3 train, 3 validation, 3 test images of 1 × 5 × 4"
 
 
