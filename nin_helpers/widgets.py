@@ -25,6 +25,7 @@ from nin_helpers.architecture import (
     smallest_input_size,
 )
 from nin_helpers.diagnostics import class_maps, moved, shuffle_difference
+from nin_helpers.modes import evaluating
 from nin_helpers.nin import NiN, perceptron_at
 from nin_helpers.preprocessing import preprocess, read_drawing, read_picture
 from nin_helpers.resources import layer_costs
@@ -466,9 +467,13 @@ def shift_test(models, images, labels, classes, config, title=""):
     fill = (0 - config.mean) / config.std
 
     @torch.no_grad()
+    def answer(model, x):
+        with evaluating(model):
+            return model(x.to(next(model.parameters()).device))[0].cpu()
+
     def view(number, right, down):
         x = moved(preprocess(images[number : number + 1], config.size, config.mean, config.std), down, right, fill)
-        logits = {name: model.eval()(x.to(next(model.parameters()).device))[0].cpu() for name, model in models.items()}
+        logits = {name: answer(model, x) for name, model in models.items()}
         answers = ", ".join(f"{name} says {classes[found.argmax()]}" for name, found in logits.items())
         sentence = f"{classes[labels[number]]}, moved {right} to the right, {down} down: {answers}."
         numbers = {name: dict(zip(classes, found.tolist())) for name, found in logits.items()}
