@@ -22,7 +22,7 @@ from nin_helpers.hardware import autocast, keep_memory
 from nin_helpers.nin import NiN
 from nin_helpers.preprocessing import preprocess
 from nin_helpers.roofline import matrix_rate, memory_rate
-from nin_helpers.training import compiled, make_config, make_optimizer, train
+from nin_helpers.training import TrainStep, compiled, make_config, train
 
 
 class Pictures(FashionMNIST):
@@ -85,21 +85,20 @@ def compute_only(settings, data, pause):
     split = data.train[: config.batch_size].to(device)
     x = preprocess(split.images, config.size, config.mean, config.std)
     model = NiN(**config.model_options()).to(device, memory_format=torch.channels_last).train()
-    optimizer, schedule = make_optimizer(model, config, config.num_steps)
-    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    step = TrainStep(model, config, config.num_steps)  # for what goes on with it; its data path is left out
     forward = compiled(model) if config.compile else model
     with keep_memory(device):
         while True:
             start = time.perf_counter()
             for _ in range(settings["steps"]):
-                optimizer.zero_grad()
-                with autocast(device, config.precision):
+                step.optimizer.zero_grad()
+                with autocast(device, step.precision):
                     logits = forward(x)
                 loss = F.cross_entropy(logits.float(), split.labels)
-                scaler.scale(loss).backward()
-                scaler.step(optimizer)
-                scaler.update()
-                schedule.step()
+                step.scaler.scale(loss).backward()
+                step.scaler.step(step.optimizer)
+                step.scaler.update()
+                step.schedule.step()
             loss.item()  # waits for the device
             pause(settings["steps"] * len(x) / (time.perf_counter() - start))
 

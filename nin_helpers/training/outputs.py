@@ -52,17 +52,14 @@ class RunFiles:
         """Write history and weights, and return a sentence that says where they are."""
         from safetensors.torch import save
 
-        finished, stopped = (
-            (self.history, self.weights),
-            [path.with_suffix(f".stopped{path.suffix}") for path in (self.history, self.weights)],
-        )
-        history_path, weights_path = stopped if history["interrupted"] else finished
-        write_json(history_path, history)
-        weights = {key: tensor.cpu().contiguous() for key, tensor in model.state_dict().items()}
-        write_whole(weights_path, save(weights))
+        stopped = [path.with_suffix(f".stopped{path.suffix}") for path in (self.history, self.weights)]
+        paths = stopped if history["interrupted"] else (self.history, self.weights)
+        write_json(paths[0], history)
+        write_whole(paths[1], save({key: tensor.cpu().contiguous() for key, tensor in model.state_dict().items()}))
+        told = f"{paths[0]} and {paths[1].name} written"
         if history["interrupted"]:
-            return f"{history_path} and {weights_path.name} written: stopped before its end; --resume goes on"
+            return f"{told}: stopped before its end; --resume goes on"
         shutil.rmtree(self.checkpoints, ignore_errors=True)  # what they were for is done
         for path in stopped:
             path.unlink(missing_ok=True)
-        return f"{history_path} and {weights_path.name} written"
+        return told
