@@ -8,10 +8,12 @@ from nin_helpers.checks import check_choice, check_number, check_share, check_wh
 
 # How the weights start, how they move, and how an image becomes numbers: (x / 255 − mean) / std.
 RECIPES = {
-    # Dive into Deep Learning before 2022: SGD, lr 0.1, the framework's own initialisation
-    "sgd_default": {"init": "default", "optimizer": "sgd", "lr": 0.1},
-    # Dive into Deep Learning, the 2022 edition: SGD, lr 0.05, Xavier initialisation
+    # Dive into Deep Learning since 2022: SGD, lr 0.05, Xavier weights
     "sgd_xavier": {"init": "xavier", "optimizer": "sgd", "lr": 0.05},
+    # the same before 2022: its `train_ch6` gives the network Xavier weights, too
+    "sgd_xavier_0.1": {"init": "xavier", "optimizer": "sgd", "lr": 0.1},
+    # whoever leaves these weights out has PyTorch's own start
+    "sgd_default": {"init": "default", "optimizer": "sgd", "lr": 0.1},
     # the Paddle edition's choice: Adam, lr 0.001, pixels in [−1, 1]
     "adam": {"init": "default", "optimizer": "adam", "lr": 1e-3, "mean": 0.5, "std": 0.5},
     # ours: every class map starts alive; warm-up and linear decay; pixels with mean 0 and standard deviation 1
