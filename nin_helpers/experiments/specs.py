@@ -105,14 +105,14 @@ FIRST_RECIPES = tuple(Case(name, name) for name in (*TEXTBOOK, "sgd_default", "a
 def _starts():
     """Return the cases of "cure": each start with the textbook's optimizer and with ours, named "start; optimizer"."""
     zero = ("zero biases",)
-    parts = {"": (), " + lift": ("lift",), " + copies": ("copies",), " + lift and copies": ("lift", "copies")}
+    parts = {"": (), " + lift": ("lift",), " + copies": ("copies",), " + both": ("lift", "copies")}
     starts = {"PyTorch's": ("default", (), {}), "Xavier": ("xavier", (), {})}
     for part, change in parts.items():
         starts[f"Xavier, zero biases{part}"] = ("xavier", zero + change, {})
     for part, change in parts.items():
         starts[f"Kaiming{part}"] = ("kaiming", change, {})
     for start in ("PyTorch's", "Xavier", "Xavier, zero biases", "Kaiming"):
-        starts[f"{start}, no last ReLU"] = (*starts[start][:2], {"final_relu": False})
+        starts[f"{start} − last ReLU"] = (*starts[start][:2], {"final_relu": False})
     return tuple(
         Case(f"{name}; {optimizer}", recipe, {"init": init}, model, change or None)
         for name, (init, change, model) in starts.items()
