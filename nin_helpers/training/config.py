@@ -30,10 +30,11 @@ RECIPES = {
 # the same in less time: half of its steps on smaller pictures, which have less than half of the pixels
 RECIPES["progressive"] = {**RECIPES["modern"], "progressive_resizing": 0.5}
 
-# How much of it: the textbook's run; one for a CPU in minutes, whose last map is still 2 × 2; one for tests.
+# How much of it: the textbook's run, and shorter ones.
 PROFILES = {
     "full": {"size": 224, "batch_size": 128, "num_epochs": 10, "num_evaluations": 10},
-    "quick": {"size": 112, "batch_size": 64, "num_steps": 1500},
+    # a CPU's few minutes: half of the steps on smaller pictures; the last map is 2 × 2
+    "quick": {"size": 99, "batch_size": 64, "num_steps": 1600, "progressive_resizing": 0.5},
     # what the trained network in the package took: five epochs, four of them on smaller pictures
     "trained": {
         "size": 195, "batch_size": 64, "num_epochs": 5, "progressive_resizing": 0.8, "num_evaluations": 10,
@@ -42,6 +43,8 @@ PROFILES = {
     "long": {"size": 99, "batch_size": 128, "num_epochs": 10, "num_evaluations": 10},
     # one of the many runs of an experiment
     "reduced": {"size": 99, "batch_size": 32, "num_steps": 300, "num_evaluations": 6, "test_limit": 2000},
+    # one of two networks, to compare them in a longer training
+    "longer": {"size": 112, "batch_size": 64, "num_steps": 1500},
     # one of the fewer, longer runs behind the solutions; the last map is 3 × 3
     "study": {"size": 131, "batch_size": 64, "num_steps": 300, "num_evaluations": 6, "test_limit": 5000},
     "smoke": {"size": 67, "batch_size": 32, "num_steps": 80, "num_evaluations": 4, "test_limit": 1000},
