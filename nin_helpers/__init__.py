@@ -4,7 +4,7 @@
 |---|---|
 | `nin`, `classics`, `architecture` | the block and the network; LeNet, AlexNet and VGG-11; NiN in numbers |
 | `shapes`, `layer_table`, `resources` | convolution arithmetic; the table of any model; what a model costs |
-| `labelled_images`, `datasets` | what a data set is; Fashion-MNIST and its stand-in |
+| `labelled_images`, `pictures`, `datasets` | what a data set is; your own; Fashion-MNIST and its stand-in |
 | `preprocessing` | from pictures, drawings and files to what a network takes |
 | `training` | recipes and profiles, the loop, checkpoints, several processes |
 | `diagnostics`, `exercises` | why a network does not learn, where it looks; the checks of the exercises |
@@ -23,7 +23,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "datasets": ["ImageData", "LabelledImages", "load_data"],
+        "datasets": ["ImageData", "LabelledImages", "image_data", "load_data", "load_folder"],
         "nin": ["NiN", "nin_block"],
         "training": ["TrainConfig", "make_config", "predict", "train"],
     },

@@ -120,7 +120,7 @@ class NiN(nn.Sequential):
         if batch_norm:
             layers = OrderedDict((name, _with_batch_norm(layer)) for name, layer in layers.items())
         super().__init__(layers)
-        self.in_channels, self.input_size, self.head = in_channels, input_size, head
+        self.in_channels, self.num_classes, self.input_size, self.head = in_channels, num_classes, input_size, head
         initialise(self, init)
 
     def forward(self, x):

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from nin_helpers.files import check_writable, write_json, write_whole
+from nin_helpers.files import as_json, check_writable, write_json, write_whole
 from nin_helpers.training.checkpoints import describe_difference, find_checkpoints
 
 
@@ -39,8 +39,9 @@ class RunFiles:
         if found or not resume or not self.history.is_file():
             return False
         earlier = json.loads(self.history.read_text(encoding="utf-8")).get("config")
-        if earlier != asdict(config):
-            difference = describe_difference("config", earlier, asdict(config))
+        wanted = as_json(asdict(config))
+        if earlier != wanted:
+            difference = describe_difference("config", earlier, wanted)
             raise ValueError(f"{self.history} is of another run, which is finished: {difference}; name another --out")
         return True
 
