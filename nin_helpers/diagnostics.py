@@ -140,6 +140,26 @@ def class_maps(model, x):
 
 
 @torch.no_grad()
+def block_maps(model, x):
+    """Return {block: (maps behind its window, maps behind its last per-pixel layer)} of a NiN, dropout off.
+
+    x: (batch, channel, height, width); maps: (batch, channels, h, w), behind the ReLU where there is one.
+    """
+    outputs, _ = _run(model, x)
+    found = {}
+    for name, layer, output in outputs:
+        block, dot, _ = name.partition(".")
+        if dot:
+            found.setdefault(block, []).append((layer, output))
+    return {block: (_behind_window(layers), layers[-1][1]) for block, layers in found.items()}
+
+
+def _behind_window(layers):
+    """Return what the first ReLU of a block's [(layer, output), …] puts out."""
+    return next(output for layer, output in layers if isinstance(layer, nn.ReLU))
+
+
+@torch.no_grad()
 def shift_accuracy(model, x, labels, shifts, fill=0.0):
     """Return {shift: accuracy, 0 to 1} of `model` on images moved by each number of pixels, dropout off.
 

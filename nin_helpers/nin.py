@@ -233,7 +233,7 @@ def initialise(model, init):
 
     "default": as PyTorch's layers start. "xavier": Glorot and Bengio (2010), uniform, biases as PyTorch's.
     "kaiming": He et al. (2015), normal, for ReLU, zero biases. "alive": "kaiming", and the block that makes the class
-    maps starts in the linear part of its ReLUs, see `_wake_class_block`.
+    maps starts in the linear part of its ReLUs, see `lift` and `make_copies`.
     """
     check_choice("init", init, INITS)
     if init == "default":
@@ -246,19 +246,24 @@ def initialise(model, init):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)
     if init == "alive" and hasattr(model, "block4"):
-        _wake_class_block(model.block4)
+        make_copies(model.block4)
+        lift(model.block4)
     return model
 
 
-def _wake_class_block(block):
-    """Start every class map well above 0, so that no class begins behind a ReLU that passes no gradient.
+def lift(block):
+    """Start every map of the class block `block` well above 0, so that no class begins behind a closed ReLU.
 
-    The first convolution lifts its maps by a bias of 4, about twice their spread; the per-pixel layers copy. The lift
-    is common to all classes, so softmax does not see it. Behind each batch normalisation its bias is the lift instead.
+    The first convolution lifts its maps by a bias of 4, about twice their spread. The lift is common to all classes, so
+    softmax does not see it. Behind each batch normalisation its bias is the lift instead.
     """
-    convolutions = [layer for layer in block if isinstance(layer, nn.Conv2d)]
-    for convolution in convolutions[1:]:
-        nn.init.dirac_(convolution.weight)
     normalisations = [layer for layer in block if isinstance(layer, nn.BatchNorm2d)]
-    for layer in normalisations or convolutions[:1]:
+    for layer in normalisations or [block[0]]:
         nn.init.constant_(layer.bias, 4.0)
+
+
+def make_copies(block):
+    """Let the per-pixel layers of `block` start as copies: what comes in goes out, so that a lift gets through."""
+    for layer in block[1:]:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.dirac_(layer.weight)

@@ -139,6 +139,17 @@ def plot_history(histories, title="", num_classes=10):
     return figure
 
 
+def plot_losses(losses, title="", num_classes=10):
+    """Draw the loss of each step, {name: [loss, …]}, with the line of a network that knows nothing."""
+    figure, axis = _subplots(title=title, figsize=(7, 3.2))
+    for name, values in losses.items():
+        axis.plot(range(1, len(values) + 1), values, label=name, marker="")
+    axis.axhline(math.log(num_classes), color=GREY, linestyle=":", label=f"ln {num_classes}: knows nothing")
+    axis.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    axis.legend(fontsize=8)
+    return figure
+
+
 def plot_confusion(matrix, classes, title=""):
     """Draw how many images of each class (row) were taken for each class (column): counts (classes, classes)."""
     matrix = np.asarray(matrix)
@@ -279,6 +290,31 @@ def show_maps(images, maps, titles, heading="", columns=6, brightest=None):
     figure, axes = _image_grid(images, titles, heading, columns, (1.5, 1.9))
     for axis, values in zip(axes, maps, strict=True):
         _lay_over(axis, values, brightest)
+    return figure
+
+
+def plot_way(image, blocks, title="", count=6):
+    """Draw an image's way through a network: for each block, its strongest maps behind window and 1 × 1 layers.
+
+    image: (height, width). blocks: {block: (maps, maps)} as `diagnostics.block_maps` has them, of one image each; the
+    strongest are those with the largest mean.
+    """
+    figure, axes = _subplots(
+        len(blocks) + 1, 2 * count + 1, title=title, figsize=(10, 0.95 * (len(blocks) + 1)),
+        width_ratios=[1] * count + [0.5] + [1] * count,
+    )  # fmt: skip
+    for axis in axes.flat:
+        axis.axis("off")
+    axes[0, 0].imshow(image, cmap="gray")
+    axes[0, 0].set_title("the picture", fontsize=8)
+    for row, (name, pair) in zip(axes[1:], blocks.items()):
+        for half, maps, part in ((row[:count], pair[0][0], "window"), (row[count + 1 :], pair[1][0], "1 × 1 layers")):
+            maps = np.asarray(maps)
+            strongest = maps.mean(axis=(1, 2)).argsort()[::-1]
+            for axis, channel in zip(half, strongest):
+                axis.imshow(maps[channel], cmap="viridis", vmin=0)
+            _, height, width = maps.shape
+            half[0].set_title(f"{name}, {part}: {len(maps)} maps of {height} × {width}", fontsize=8, loc="left")
     return figure
 
 

@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nin_helpers.diagnostics import class_maps, diagnose, map_states, moved, shift_accuracy, shuffle_difference
+from nin_helpers.diagnostics import (
+    block_maps,
+    class_maps,
+    diagnose,
+    map_states,
+    moved,
+    shift_accuracy,
+    shuffle_difference,
+)
 from nin_helpers.nin import NiN
 
 
@@ -157,6 +165,18 @@ def test_a_head_without_class_maps_is_refused(batch, head):
 
 
 # ---- what a shift changes
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_norm": True}, {"final_relu": False}])
+def test_the_maps_of_a_block_are_those_behind_its_window_and_at_its_end(batch, options):
+    model, (x, _) = network(**options).eval(), batch
+    found = block_maps(model, x)
+    assert list(found) == ["block1", "block2", "block3", "block4"]
+    with torch.no_grad():
+        end = model.block1(x)
+        window = model.block1[: 3 if "batch_norm" in options else 2](x)
+    torch.testing.assert_close(found["block1"], (window, end))
+    torch.testing.assert_close(found["block4"][1], class_maps(model, x)[0])
 
 
 def reads_pixel(row, column, size=8):

@@ -14,6 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "results": ["best_settings", "load_result", "load_results"],
         "runner": ["run_experiment"],
         "specs": ["EXPERIMENTS"],
-        "summary": ["origin", "report", "summarise"],
+        "summary": ["grid", "origin", "report", "summarise"],
     },
 )

@@ -11,7 +11,7 @@ from nin_helpers.diagnostics import map_states, shift_accuracy
 from nin_helpers.experiments.results import best_settings
 from nin_helpers.files import as_json
 from nin_helpers.hardware import autocast
-from nin_helpers.nin import NiN, nin_family
+from nin_helpers.nin import NiN, initialise, lift, make_copies, nin_family, paper_nin
 from nin_helpers.preprocessing import preprocess
 from nin_helpers.training.config import make_config
 
@@ -49,23 +49,35 @@ def recorded_config(config, case=None):
 def build(case, config):
     """Return the network of a `Case`, with the start and the input size of `config`."""
     options = {**config.model_options(), **case.model}
+    if options.pop("paper", False):
+        return initialise(paper_nin(1, batch_norm=config.batch_norm), config.init)
     family = options.pop("family", None)
     return NiN(**options) if family is None else nin_family(family, **options)
 
 
 @torch.no_grad()
 def change_start(model, change):
-    """Take a part of the cure out of the class block, "no lift" or "no copies", or kill its first `change` classes."""
-    if change is None:
-        return
-    convolutions = [layer for layer in model.block4 if isinstance(layer, nn.Conv2d)]
-    if change == "no lift":
-        convolutions[0].bias.zero_()
-    elif change == "no copies":
-        for convolution in convolutions[1:]:
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    elif change:
-        convolutions[-1].bias[:change] = -100
+    """Make the changes of `CHANGES` that are named in the tuple `change`, or kill the first `change` classes."""
+    if isinstance(change, int):
+        last = [layer for layer in model.block4 if isinstance(layer, nn.Conv2d)][-1]
+        last.bias[:change] = -100
+    else:
+        for name in change or ():
+            CHANGES[name](model)
+
+
+def _zero_biases(model):
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            parameter.zero_()
+
+
+# Parts of the cure that a start has not, in the order in which they are made.
+CHANGES = {
+    "zero biases": _zero_biases,
+    "lift": lambda model: lift(model.block4),
+    "copies": lambda model: make_copies(model.block4),
+}
 
 
 def _measure_shifts(model, data, config, history):

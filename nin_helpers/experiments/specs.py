@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from nin_helpers.architecture import FAMILY, HEADS, INITS
 from nin_helpers.checks import check_whole_number
-from nin_helpers.training.config import RECIPES
+from nin_helpers.training.config import PROFILES, RECIPES
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Case:
 
     recipe: one of `RECIPES`, or "search" for the best one that the experiment of this name has found.
     settings: of the training, in place of the recipe's and the profile's.
-    model: options of `NiN`, in place of the usual ones; {"family": name} stands for a member of `nin_family`.
+    model: options of `NiN`, in place of the usual ones; {"family": name} stands for a member of `nin_family`,
+        {"paper": True} for `paper_nin`.
     change: to the weights before the first step, see `cases.change_start`.
     measure: what is measured of the trained network besides its accuracy, one of `measurements.MEASURES`.
     held_out: whether held-out images judge, as they must where something is chosen, and not the test images.
@@ -29,7 +30,7 @@ class Case:
     recipe: str = "adamw_alive"
     settings: Mapping = field(default_factory=dict)
     model: Mapping = field(default_factory=dict)
-    change: str | int | None = None
+    change: tuple[str, ...] | int | None = None
     measure: str | None = None
     held_out: bool = False
 
@@ -97,7 +98,27 @@ class FirstSteps:
     data: str | None = None
 
 
-FIRST_RECIPES = tuple(Case(name, name) for name in ("sgd_default", "sgd_xavier", "adam", "adamw_alive"))
+TEXTBOOK = ("sgd_xavier", "sgd_xavier_0.1")
+FIRST_RECIPES = tuple(Case(name, name) for name in (*TEXTBOOK, "sgd_default", "adam", "adamw_alive"))
+
+
+def _starts():
+    """Return the cases of "cure": each start with the textbook's optimizer and with ours, named "start; optimizer"."""
+    zero = ("zero biases",)
+    parts = {"": (), " + lift": ("lift",), " + copies": ("copies",), " + both": ("lift", "copies")}
+    starts = {"PyTorch's": ("default", (), {}), "Xavier": ("xavier", (), {})}
+    for part, change in parts.items():
+        starts[f"Xavier, zero biases{part}"] = ("xavier", zero + change, {})
+    for part, change in parts.items():
+        starts[f"Kaiming{part}"] = ("kaiming", change, {})
+    for start in ("PyTorch's", "Xavier", "Xavier, zero biases", "Kaiming"):
+        starts[f"{start} − last ReLU"] = (*starts[start][:2], {"final_relu": False})
+    return tuple(
+        Case(f"{name}; {optimizer}", recipe, {"init": init}, model, change or None)
+        for name, (init, change, model) in starts.items()
+        for optimizer, recipe in (("SGD", "sgd_xavier"), ("AdamW", "adamw_alive"))
+    )
+
 
 # In the order of the chapter, and so that what is chosen from an experiment comes after it.
 EXPERIMENTS = {
@@ -108,15 +129,16 @@ EXPERIMENTS = {
     ),
     "first_steps": FirstSteps("a hundred steps of each start and learning rate"),
     "cure": Training(
-        "what each part of the start 'alive' does, and whether batch normalisation alone would do",
-        (
-            Case("alive"),
-            Case("alive without the lift", change="no lift"),
-            Case("alive without the copies", change="no copies"),
-            Case("kaiming, optimizer of alive", settings={"init": "kaiming"}),
-            Case("xavier, optimizer of alive", settings={"init": "xavier"}),
-            Case("sgd_xavier, batch norm", "sgd_xavier", settings={"batch_norm": True}),
-        ),
+        "what each part of the start 'alive' does, with two optimizers; the last ReLU; and batch normalisation",
+        (*_starts(), Case("Xavier, batch normalisation; SGD", "sgd_xavier", {"batch_norm": True})),
+        precision="bf16",
+    ),
+    "plateau": Training(
+        "how long the textbook's recipes stay on the plateau: three epochs of its batches",
+        tuple(Case(name, name, {"num_epochs": 3, "num_evaluations": 30}, measure="evaluations") for name in TEXTBOOK),
+        profile="long",
+        seeds=5,
+        precision="bf16",
     ),
     "dead_classes": Training(
         "what a dead class costs: k of the ten are killed before the first step",
@@ -149,7 +171,7 @@ EXPERIMENTS = {
     "per_pixel_longer": Training(
         "exercise 2: the same in a longer training",
         tuple(Case(f"{number} of 1 × 1", model={"num_pointwise": number}) for number in (0, 2)),
-        profile="quick",
+        profile="longer",
         precision="bf16",
     ),
     "heads": Training(
@@ -179,6 +201,26 @@ EXPERIMENTS = {
         "exercise 7: networks from small to large",
         tuple(Case(name, model={"family": name}) for name in FAMILY),
         profile="study",
+        precision="bf16",
+    ),
+    "quick": Training(
+        "how the notebook's training gets to 0.90 in less time: at 112 px, or at 67 px and then at 99",
+        (Case("112 px", settings=PROFILES["longer"] | {"progressive_resizing": 0.0}), Case("67, then 99 px")),
+        profile="quick",
+        seeds=5,
+        precision="bf16",
+    ),
+    "small_pictures": Training(
+        "exercise 8: the paper's own network on pictures of 28 pixels, beside the enlarged one, with as many images",
+        (
+            Case("NiN, 112 px", settings={"batch_norm": True}),
+            Case(
+                "paper's NiN, 28 px",
+                settings={"batch_norm": True, "init": "kaiming", "size": 28},
+                model={"paper": True},
+            ),
+        ),
+        profile="longer",
         precision="bf16",
     ),
     "speed": StepTimes(

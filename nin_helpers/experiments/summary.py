@@ -25,23 +25,43 @@ def report(result, columns=None):
     have only where any did. Raises as `summarise` does.
     """
     cases, figures = _by_case(result), summarise(result)
-    runs = [run for runs in cases.values() for run in runs]
     failed = any(row["stuck"] or row["dead_classes"] for row in figures.values())
-    same, differing = _settings({case: runs[0]["config"] for case, runs in cases.items()})
+    _, differing = _settings(cases)
     columns = {**differing, **(columns or {}), **(_failures(figures) if failed else {})}
     columns["accuracy: median (range)"] = {
         case: f"{row['median_accuracy']:.3f} ({row['lowest']:.3f} – {row['highest']:.3f})"
         for case, row in figures.items()
     }
+    told = "" if failed else "; no run got stuck, no class died"
+    return "\n".join([_heading(result) + told, "", *_table(figures, columns)])
+
+
+def _heading(result):
+    """Return the lines above a table: how the runs were made, on what, and which images judged."""
+    cases = _by_case(result)
+    same, _ = _settings(cases)
+    runs = [run for runs in cases.values() for run in runs]
     images = ", ".join(dict.fromkeys(f"{run[f'{_judge(run)}_images']:,} {WORDS[_judge(run)]} images" for run in runs))
     seeds = " or ".join(map(str, sorted({len(runs) for runs in cases.values()})))
-    lines = [
-        origin(result),
-        ", ".join((TITLES.get(result["data"], result["data"]), *same, f"seeds: {seeds}")),
-        f"accuracy on {images}" + ("" if failed else "; no run got stuck, no class died"),
-        "",
-    ]
-    return "\n".join([*lines, *_table(figures, columns)])
+    title = ", ".join((TITLES.get(result["data"], result["data"]), *same, f"seeds: {seeds}"))
+    return f"{origin(result)}\n{title}\naccuracy on {images}"
+
+
+def grid(result):
+    """Return the accuracies of cases that are named "row; column" as a table, below lines that say how they were made.
+
+    A cell has the median of the seeds, the lowest and highest, and how many got stuck, if any did. Raises as
+    `summarise` does.
+    """
+    cases, columns = {}, {}
+    for case, row in summarise(result).items():
+        name, _, column = case.partition("; ")
+        stuck = f" {row['stuck']} stuck" if row["stuck"] else ""
+        cells = columns.setdefault(column, {})
+        cells[name] = f"{row['median_accuracy']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}){stuck}"
+        cases[name] = None
+    columns = {column: {case: cells.get(case, "") for case in cases} for column, cells in columns.items()}
+    return "\n".join([_heading(result), "", *_table(cases, columns)])
 
 
 def origin(result):
@@ -94,9 +114,9 @@ def _judge(run):
     return "validation" if "validation_accuracy" in run else "test"
 
 
-def _settings(configs):
-    """Return what {case: configuration} have in common, as texts, and the columns of what differs."""
-    told = {case: _tell(config) for case, config in configs.items()}
+def _settings(cases):
+    """Return what the configurations of {case: runs} have in common, as texts, and the columns of what differs."""
+    told = {case: _tell(runs[0]["config"]) for case, runs in cases.items()}
     columns = {title: {case: row[title] for case, row in told.items()} for title in ("pixels", "length", "precision")}
     same = [next(iter(cells.values())) for cells in columns.values() if len(set(cells.values())) == 1]
     return same, {title: cells for title, cells in columns.items() if len(set(cells.values())) > 1}

@@ -8,10 +8,12 @@ from nin_helpers.checks import check_choice, check_number, check_per_channel, ch
 
 # How the weights start, how they move, and how an image becomes numbers: (x / 255 − mean) / std.
 RECIPES = {
-    # Dive into Deep Learning before 2022: SGD, lr 0.1, the framework's own initialisation
-    "sgd_default": {"init": "default", "optimizer": "sgd", "lr": 0.1},
-    # Dive into Deep Learning, the 2022 edition: SGD, lr 0.05, Xavier initialisation
+    # Dive into Deep Learning since 2022: SGD, lr 0.05, Xavier weights
     "sgd_xavier": {"init": "xavier", "optimizer": "sgd", "lr": 0.05},
+    # the same before 2022: its `train_ch6` gives the network Xavier weights, too
+    "sgd_xavier_0.1": {"init": "xavier", "optimizer": "sgd", "lr": 0.1},
+    # whoever leaves these weights out has PyTorch's own start
+    "sgd_default": {"init": "default", "optimizer": "sgd", "lr": 0.1},
     # the Paddle edition's choice: Adam, lr 0.001, pixels in [−1, 1]
     "adam": {"init": "default", "optimizer": "adam", "lr": 1e-3, "mean": 0.5, "std": 0.5},
     # ours: every class map starts alive; warm-up and linear decay; pixels with mean 0 and standard deviation 1
@@ -31,18 +33,25 @@ RECIPES["progressive"] = {**RECIPES["modern"], "progressive_resizing": 0.5}
 # What the recipes say of pixels where they mean those of the training images; other data have their own.
 FASHION_MNIST = {"mean": 0.286, "std": 0.353}
 
-# How much of it: the textbook's run; one for a CPU in minutes, whose last map is still 2 × 2; one for tests.
+# How much of it: the textbook's run, and shorter ones.
 PROFILES = {
     "full": {"size": 224, "batch_size": 128, "num_epochs": 10, "num_evaluations": 10},
-    "quick": {"size": 112, "batch_size": 64, "num_steps": 1500},
+    # a CPU's few minutes: half of the steps on smaller pictures; the last map is 2 × 2
+    "quick": {"size": 99, "batch_size": 64, "num_steps": 1600, "progressive_resizing": 0.5},
+    # what the trained network in the package took: five epochs, four of them on smaller pictures
+    "trained": {
+        "size": 195, "batch_size": 64, "num_epochs": 5, "progressive_resizing": 0.8, "num_evaluations": 10,
+    },
     # all images, ten times, at a size that a CPU can do
     "long": {"size": 99, "batch_size": 128, "num_epochs": 10, "num_evaluations": 10},
     # one of the many runs of an experiment
     "reduced": {"size": 99, "batch_size": 32, "num_steps": 300, "num_evaluations": 6, "test_limit": 2000},
+    # one of two networks, to compare them in a longer training
+    "longer": {"size": 112, "batch_size": 64, "num_steps": 1500},
     # one of the fewer, longer runs behind the solutions; the last map is 3 × 3
     "study": {"size": 131, "batch_size": 64, "num_steps": 300, "num_evaluations": 6, "test_limit": 5000},
     "smoke": {"size": 67, "batch_size": 32, "num_steps": 80, "num_evaluations": 4, "test_limit": 1000},
-}
+}  # fmt: skip
 
 SMALL = 0.68  # of the size, in the small steps of progressive resizing: 67 of 99 pixels, 152 of 224
 

@@ -10,7 +10,7 @@ from nin_helpers.diagnostics import map_states, shift_accuracy
 from nin_helpers.experiments import cases
 from nin_helpers.experiments.cases import MEASURES, build, case_config, change_start, recorded_config, searched_config
 from nin_helpers.experiments.specs import EXPERIMENTS, Case, Training
-from nin_helpers.nin import NiN, nin_family
+from nin_helpers.nin import NiN, nin_family, paper_nin
 from nin_helpers.preprocessing import preprocess
 from nin_helpers.training import evaluate, make_config
 
@@ -28,9 +28,16 @@ def test_each_case_of_an_experiment_can_be_built(monkeypatch, name):
         assert all(getattr(config, key) == value for key, value in case.settings.items())
         with torch.device("meta"):
             model = build(case, config)
-        assert model.input_size == config.size
+        assert getattr(model, "input_size", config.size) == config.size
         change_start(model, case.change)
         assert case.measure in (None, *MEASURES)
+
+
+def test_a_case_may_be_the_papers_network():
+    config = make_config("reduced", init="kaiming", batch_norm=True, size=28)
+    model = build(Case("a", model={"paper": True}), config)
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 10) and not model.block1[0].bias.any()
+    assert model.state_dict().keys() == paper_nin(1, batch_norm=True).state_dict().keys()
 
 
 def test_a_case_may_be_a_member_of_the_family_or_have_options_of_its_own():
@@ -44,10 +51,10 @@ def test_a_case_may_be_a_member_of_the_family_or_have_options_of_its_own():
 
 
 def test_what_is_recorded_is_all_of_a_configuration_but_where_and_with_which_seed_it_ran():
-    case = Case("a", settings={"lr": 0.5}, model={"reduction": (96,)}, change="no lift")
+    case = Case("a", settings={"lr": 0.5}, model={"reduction": (96,)}, change=("lift",))
     recorded = recorded_config(case_config(case, "study", seed=3, device="cpu"), case)
     assert (recorded["size"], recorded["lr"], recorded["recipe"]) == (131, 0.5, "adamw_alive")
-    assert (recorded["model"], recorded["change"]) == ({"reduction": [96]}, "no lift")
+    assert (recorded["model"], recorded["change"]) == ({"reduction": [96]}, ["lift"])
     assert not {"seed", "device"} & recorded.keys()
 
 
@@ -75,27 +82,34 @@ def test_each_batch_size_sees_as_many_images(batch_size):
 # what an experiment changes in the start
 
 
-def started(change):
-    model = NiN(init="alive", input_size=67).eval()
+def started(init, change=None):
+    torch.manual_seed(0)
+    model = NiN(init=init, input_size=67)
     change_start(model, change)
-    return model
+    return model.state_dict()
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("k", [0, 2, 8])
 def test_killed_classes_are_dead_and_the_others_alive(random_images, k):
+    model = NiN(init="alive", input_size=67).eval()
+    change_start(model, k)
     with torch.no_grad():
-        logits = started(k)(random_images)
+        logits = model(random_images)
     assert logits.any(dim=0).tolist() == [False] * k + [True] * (10 - k)
 
 
-def test_each_part_of_the_cure_can_be_taken_out():
-    block = started("no lift").block4
-    assert not block[0].bias.any()
-    torch.testing.assert_close(block[2].weight.flatten(1), torch.eye(10))
-    block = started("no copies").block4
-    assert (block[0].bias == 4).all()
-    for layer in (block[2], block[4]):
-        assert layer.weight.flatten(1).abs().sum(dim=1).min() > 1 and (layer.weight != 0).all()
+def test_parts_of_the_cure_make_up_our_start():
+    assert_equal(started("kaiming", ("lift", "copies")), started("alive"))
+    plain, without = started("xavier"), started("xavier", ("zero biases",))
+    for name, value in without.items():
+        assert torch.equal(value, torch.zeros_like(value) if name.endswith("bias") else plain[name])
+    lifted, copied = started("kaiming", ("lift",)), started("kaiming", ("copies",))
+    assert (lifted["block4.0.bias"] == 4).all() and not copied["block4.0.bias"].any()
+    assert torch.equal(copied["block4.2.weight"].flatten(1), torch.eye(10)) and (lifted["block4.2.weight"] != 0).all()
 
 
 # what is measured of a trained network

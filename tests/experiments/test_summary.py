@@ -6,7 +6,7 @@ import pytest
 
 from nin_helpers.experiments.results import read_result
 from nin_helpers.experiments.specs import EXPERIMENTS, Training
-from nin_helpers.experiments.summary import origin, report, summarise
+from nin_helpers.experiments.summary import grid, origin, report, summarise
 
 ROOT = Path(__file__).parents[2]
 HERE = {"device": "cpu", "device_name": "a chip", "threads": 1, "versions": {"python": "3", "torch": "2.99"}}
@@ -40,6 +40,17 @@ def test_the_summary_counts_and_takes_medians_per_case():
     assert figures["a"]["scores"] == [0.1, 0.12, 0.2, 0.5]
     for key, value in {"median_accuracy": 0.16, "median_loss": 2.3113, "median_seconds": 1.5}.items():
         assert figures["a"][key] == pytest.approx(value)
+
+
+def test_a_grid_has_a_row_for_each_start_and_a_column_for_each_optimizer():
+    runs = [run_with("a; SGD", 2.3026, 0.1), run_with("a; SGD", 0.5, 0.7), run_with("a; AdamW", 0.5, 0.8)]
+    lines = grid(result_of(*runs, run_with("b; AdamW", 0.5, 0.9))).splitlines()
+    assert lines[3] == "accuracy on 5,000 test images"
+    assert [line.split() for line in lines[5:]] == [
+        ["SGD", "AdamW"],
+        ["a", "0.40", "(0.10–0.70)", "1", "stuck", "0.80", "(0.80–0.80)"],
+        ["b", "0.90", "(0.90–0.90)"],
+    ]
 
 
 def test_a_report_says_what_was_measured_and_how():
