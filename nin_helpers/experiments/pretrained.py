@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_model
 
 from nin_helpers.datasets import load_data
 from nin_helpers.experiments.cases import recorded_config
 from nin_helpers.experiments.results import ENVIRONMENT, new_result, write_result
+from nin_helpers.nin import NiN
 from nin_helpers.prediction import load_classifier, save_pretrained
+from nin_helpers.training.config import TrainConfig
 from nin_helpers.training.evaluation import predict
 from nin_helpers.training.outputs import RunFiles
 from nin_helpers.weight_files import PRETRAINED
@@ -22,8 +25,10 @@ def publish(run, weights=PRETRAINED, out=Path("results/pretrained.json"), data=N
     """
     files, data = RunFiles(run), data or load_data("fashion_mnist")
     history = json.loads(files.history.read_text(encoding="utf-8"))
-    trained = load_classifier(files.weights)
-    save_pretrained(trained.model, trained.config, data, weights)
+    config = TrainConfig(**history["config"])
+    model = NiN(**config.model_options(data))
+    load_model(model, files.weights)
+    save_pretrained(model, config, data, weights)
     return card(weights, history, data, out)
 
 
