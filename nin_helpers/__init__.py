@@ -4,14 +4,15 @@
 |---|---|
 | `nin`, `classics`, `architecture` | the block and the network; LeNet, AlexNet and VGG-11; NiN in numbers |
 | `shapes`, `layer_table`, `resources` | convolution arithmetic; the table of any model; what a model costs |
-| `labelled_images`, `datasets` | what a data set is; Fashion-MNIST and its stand-in |
+| `labelled_images`, `pictures`, `datasets` | what a data set is; your own; Fashion-MNIST and its stand-in |
 | `preprocessing` | from pictures, drawings and files to what a network takes |
+| `weight_files`, `prediction` | weights with what is to be known of them; a trained network in use |
 | `training` | recipes and profiles, the loop, checkpoints, several processes |
 | `diagnostics`, `exercises` | why a network does not learn, where it looks; the checks of the exercises |
 | `experiments` | what is measured over seeds, and the recorded results |
 | `roofline`, `throughput` | how fast a chip and each layer can go; what a benchmark found |
 | `plots`; `widgets` | the only module that draws; the only one with controls |
-| `__main__` | the commands `python -m nin_helpers train` and `experiment` |
+| `__main__` | the commands `python -m nin_helpers train`, `predict` and `experiment` |
 | `checks`, `files`, `modes`, `hardware`, `provenance` | small things that the others share |
 
 A recipe is defined in `training/config.py`, an experiment in `experiments/specs.py`. The names below come at their
@@ -23,8 +24,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "datasets": ["ImageData", "LabelledImages", "load_data"],
-        "nin": ["NiN", "nin_block"],
+        "datasets": ["ImageData", "LabelledImages", "image_data", "load_data", "load_folder"],
+        "nin": ["NiN", "load_pretrained", "nin_block"],
         "training": ["TrainConfig", "make_config", "predict", "train"],
     },
 )

@@ -1,10 +1,12 @@
-"""The command line: `python -m nin_helpers train` and `python -m nin_helpers experiment`."""
+"""The command line: `python -m nin_helpers train`, `predict` and `experiment`."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
+from nin_helpers.checks import check_whole_number
 from nin_helpers.experiments.specs import EXPERIMENTS, OPTIONS, options_of, specify
 from nin_helpers.training.config import PROFILES, RECIPES, make_config
 
@@ -26,7 +28,7 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m nin_helpers", description="Train Network in Network.")
+    parser = argparse.ArgumentParser(prog="python -m nin_helpers", description="Network in Network: train it, use it.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     train = commands.add_parser("train", help="train one network, without a notebook")
@@ -40,10 +42,20 @@ def _parser():
     train.add_argument("--compile", action="store_true", help="by torch.compile first, for long runs")
     train.add_argument("--dataset", help="auto (default), fashion_mnist (default with --data) or digits")
     train.add_argument("--data", help="folder that holds FashionMNIST/raw (default: NIN_DATA, else the cache folder)")
+    train.add_argument("--folder", help="your own pictures, in a folder for each class: FOLDER/CLASS/PICTURE")
     train.add_argument("--out", default="runs/train", help="folder for history.json and the weights, or a .json file")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint of a run that was stopped")
     train.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's curves")
     train.set_defaults(run=_train)
+
+    predict = commands.add_parser("predict", help="say what is in a picture")
+    predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="a file: PNG, JPEG and the like")
+    predict.add_argument("--weights", metavar="FILE", help="of train (default: the network trained on Fashion-MNIST)")
+    predict.add_argument("--invert", action="store_true", help="light for dark: Fashion-MNIST is light on dark")
+    predict.add_argument("--top", type=int, default=3, metavar="K", help="so many classes (default: 3)")
+    predict.add_argument("--maps", metavar="OUT.png", help="draw each picture beside the map of its first class")
+    predict.add_argument("--json", action="store_true", help="print JSON")
+    predict.set_defaults(run=_predict)
 
     experiment = commands.add_parser("experiment", help="measure what the notebooks tell; resumes where it stopped")
     experiment.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -67,37 +79,48 @@ def _parser():
 def _train(options):
     import torch
 
-    from nin_helpers.datasets import load_data
     from nin_helpers.hardware import pick_device, pick_precision
     from nin_helpers.nin import NiN
     from nin_helpers.training import RunFiles, end_process_group, train
 
     config = _config(options)
     pick_precision(config.precision, pick_device(config.device))  # says what cannot be used, before anything is written
+    data = _data(options, config.size)
+    config = _config(options, data)
     files = RunFiles(options.out)
     if files.is_finished(config, options.resume):
         print(f"{files.history} is of a run that is finished; name another --out to train again")
         return 0
-    data = load_data(options.dataset or ("fashion_mnist" if options.data else "auto"), options.data)
     files.check()
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun has started
     if first:
         print(data)
     torch.manual_seed(config.seed)
-    model = NiN(num_classes=len(data.classes), **config.model_options())
+    model = NiN(**config.model_options(data))
     history = train(model, data, config, checkpoints=files.checkpoints, log_dir=options.tensorboard)
     end_process_group()
     if first:
-        print(files.write(model, history), _result(data, history), sep="\n")
+        print(files.write(model, history, data), _result(data, history), sep="\n")
     return 130 if history["interrupted"] else 0
 
 
-def _config(options):
+def _data(options, size):
+    from nin_helpers.datasets import load_data, load_folder
+
+    if options.folder is None:
+        return load_data(options.dataset or ("fashion_mnist" if options.data else "auto"), options.data)
+    for name in ("data", "dataset"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"folder={options.folder!r} and {name}={getattr(options, name)!r}: give one of the two")
+    return load_folder(options.folder, size=size)
+
+
+def _config(options, data=None):
     changes = {name: getattr(options, name) for name in ("seed", "device", "precision", "compile")}
     for name in ("batch_size", "num_epochs"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
-    return make_config(options.profile, options.recipe, **changes)
+    return make_config(options.profile, options.recipe, data, **changes)
 
 
 def _result(data, history):
@@ -105,6 +128,33 @@ def _result(data, history):
         f"{data.title}: test accuracy {history['test_accuracy']:.4f} over {history['test_images']:,} images, after "
         f"{history['training_seconds']:.0f} s of training on {history['device']} in {history['precision']}"
     )
+
+
+def _predict(options):
+    import torch
+
+    from nin_helpers.prediction import load_classifier
+
+    check_whole_number("top", options.top, 1)
+    classifier = load_classifier(options.weights)
+    pictures = torch.stack([classifier.read(path, options.invert) for path in options.pictures])
+    answers = classifier.top(pictures, options.top)
+    if options.maps:
+        _draw_maps(options, classifier, pictures, [next(iter(shares)) for shares in answers])
+    if options.json:
+        found = [{"picture": path, "shares": shares} for path, shares in zip(options.pictures, answers)]
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        for path, shares in zip(options.pictures, answers):
+            print(f"{path}:", ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+
+
+def _draw_maps(options, classifier, pictures, names):
+    from nin_helpers import plots
+
+    titles = [Path(path).name for path in options.pictures]
+    maps = classifier.maps(pictures, names)
+    plots.save(plots.show_picture_and_map(pictures.movedim(1, 3).numpy(), maps.numpy(), titles, names), options.maps)
 
 
 def _experiment(options):

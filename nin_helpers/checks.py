@@ -21,6 +21,15 @@ def check_number(name, value):
     return float(value)
 
 
+def check_per_channel(name, value):
+    """Return `value` as a float if it is a finite number, or as a tuple of them: one for each channel of a picture."""
+    if not isinstance(value, (tuple, list)):
+        return check_number(name, value)
+    if not value:
+        raise ValueError(f"{name}={value!r} must be a finite number, or a tuple with one for each channel")
+    return tuple(check_number(f"{name}[{channel}]", each) for channel, each in enumerate(value))
+
+
 def check_share(name, value):
     """Return `value` as a float if it is a number of at least 0 and less than 1."""
     if not 0 <= check_number(name, value) < 1:

@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 
 from nin_helpers.checks import check_choice, check_number
-from nin_helpers.labelled_images import ImageData, LabelledImages
+from nin_helpers.labelled_images import DataError, ImageData, LabelledImages
+from nin_helpers.pictures import image_data as image_data
+from nin_helpers.pictures import load_folder as load_folder
 
 CLASSES = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -46,10 +48,6 @@ MIRRORS = (
 )
 TIMEOUT = (5, 60)  # seconds to connect, and between two pieces of an answer
 RETRIES = 1  # of each mirror that was reached
-
-
-class DataError(RuntimeError):
-    """Data that cannot be had or trusted; the message says which file or folder, and what to do."""
 
 
 class NoNetworkError(DataError):

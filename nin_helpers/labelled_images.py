@@ -11,6 +11,10 @@ WHOLE_NUMBERS = (
 )  # fmt: skip
 
 
+class DataError(RuntimeError):
+    """Data that cannot be had or trusted; the message says which file or folder, and what to do."""
+
+
 @dataclass(frozen=True)
 class LabelledImages:
     """Images, uint8 (count, channel, height, width), and their labels, int64 (count,)."""
@@ -58,6 +62,30 @@ class ImageData:
         if len(set(shapes.values())) > 1:
             told = ", ".join(f"{shape} in {part}" for part, shape in shapes.items())
             raise ValueError(f"pictures are (channel, height, width) = {told}; the three parts must have one shape")
+
+    @property
+    def like_fashion_mnist(self):
+        """Whether the mean and the standard deviation of Fashion-MNIST's pixels are meant for it."""
+        return self.name == "fashion_mnist" or self.is_stand_in
+
+    def model_options(self):
+        """Return the arguments of `nin.NiN` that follow from the data: in_channels and num_classes."""
+        return {"in_channels": self.train.images.shape[1], "num_classes": len(self.classes)}
+
+    def normalisation(self):
+        """Return {"mean", "std"} of the training images' pixels on a scale from 0 to 1, each to four decimals.
+
+        Each is a number for pictures of one channel, otherwise a tuple with one for each. For a channel whose pixels
+        are all the same, std is 1.
+        """
+        level = torch.arange(256, dtype=torch.float64) / 255
+        found = {"mean": [], "std": []}
+        for channel in self.train.images.cpu().unbind(dim=1):
+            share = channel.flatten().bincount(minlength=256) / channel.numel()  # without a copy of floats
+            mean = (share * level).sum()
+            found["mean"].append(round(mean.item(), 4))
+            found["std"].append(round((share * (level - mean) ** 2).sum().sqrt().item(), 4) or 1.0)
+        return {name: tuple(values) if len(values) > 1 else values[0] for name, values in found.items()}
 
     def to(self, device):
         """Return the same data on `device`."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from nin_helpers.architecture import BLOCKS, FAMILY, HEADS, INITS, POOL, WIDTHS, last_feature_size
 from nin_helpers.checks import check_choice, check_share, check_whole_number, check_whole_numbers
+from nin_helpers.weight_files import read_weights
 
 
 def nin_block(in_channels, out_channels, kernel_size, stride=1, padding=0, *, num_pointwise=2, pointwise_kernel_size=1):
@@ -120,7 +121,7 @@ class NiN(nn.Sequential):
         if batch_norm:
             layers = OrderedDict((name, _with_batch_norm(layer)) for name, layer in layers.items())
         super().__init__(layers)
-        self.in_channels, self.input_size, self.head = in_channels, input_size, head
+        self.in_channels, self.num_classes, self.input_size, self.head = in_channels, num_classes, input_size, head
         initialise(self, init)
 
     def forward(self, x):
@@ -185,6 +186,21 @@ def _mlpconv(in_channels, widths, kernel_size):
         layers += [nn.Conv2d(in_channels, width, k, padding=k // 2), nn.ReLU()]
         in_channels = width
     return nn.Sequential(*layers)
+
+
+def load_pretrained(path=None):
+    """Return a trained `NiN`, ready to predict: the one that comes with the package, or the one in the file `path`.
+
+    The package's is the textbook's own network, trained on Fashion-MNIST; results/pretrained.json has its recipe and
+    its accuracy. What else an answer needs, the classes and how pictures become numbers, comes with
+    `prediction.load_classifier`. Raises as `weight_files.read_weights` does.
+    """
+    tensors, about = read_weights(path)
+    with torch.device("meta"):
+        model = NiN(**about["model"], init="default")
+    in_full = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    model.load_state_dict(in_full, assign=True)
+    return model.eval()
 
 
 def perceptron_at(x, weight, bias, row, column):

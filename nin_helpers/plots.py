@@ -4,13 +4,17 @@ Colours are Okabe and Ito's (2008), told apart by the colour-blind and on light 
 ground of its own, so that a dark theme does not swallow its text. What all figures have in common is `LOOK`.
 """
 
+import io
 import itertools
 import math
 import threading
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.rcsetup import cycler
+
+from nin_helpers.files import write_whole
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666", "#CC79A7", "#56B4E9")
 BLUE, ORANGE, GREEN, RED, GREY, *_ = COLOURS
@@ -421,6 +425,24 @@ def plot_class_map(image, values, logits, chosen, title=""):
     return figure
 
 
+def show_picture_and_map(pictures, maps, titles, names):
+    """Draw each of pictures (count, height, width, 1 or 3) under its title beside a map (count, h, w) under its name.
+
+    A map fills the same square as its picture, and has a scale of its own: bright is more evidence.
+    """
+    figure, axes = _subplots(len(pictures), 2, figsize=(5.2, 2.4 * len(pictures)), squeeze=False)
+    for (left, right), picture, values, title, name in zip(axes, pictures, maps, titles, names):
+        left.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        height, width = picture.shape[:2]
+        shown = right.imshow(values, cmap="viridis", vmin=0, extent=(0, width, height, 0))
+        figure.colorbar(shown, ax=right, shrink=0.8)
+        left.set_title(title, fontsize=9)
+        right.set_title(f"map of {name}", fontsize=9)
+        left.axis("off")
+        right.axis("off")
+    return figure
+
+
 def plot_answers(image, answers, xlabel, title=""):
     """Draw an image (height, width) beside what networks answer: {network: {class: number}}, bars side by side."""
     figure, (left, right) = _subplots(1, 2, title=title, figsize=(9, 4), width_ratios=[1, 1.7])
@@ -480,6 +502,13 @@ def plot_trace(events, title=""):
     axis.set(xlabel="milliseconds", xlim=(0, None))
     _name_rows(axis, kinds)
     return figure
+
+
+def save(figure, path):
+    """Write `figure` to the file `path`, whole or not at all, in the format of its ending (PNG without one)."""
+    content = io.BytesIO()
+    figure.savefig(content, format=Path(path).suffix[1:] or "png", dpi=150)
+    write_whole(path, content.getvalue())
 
 
 def show(figure, alt):

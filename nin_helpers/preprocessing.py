@@ -14,15 +14,29 @@ DRAWN = {"#": 255, "+": 128, ".": 0, " ": 0}  # what a character of a drawing is
 def preprocess(images, size, mean, std):
     """Return float32 images (batch, channel, size, size), resized bilinearly and normalised to (x / 255 − mean) / std.
 
-    images: uint8 (batch, channel, height, width), on any device, where the work is done. Raises ValueError for others.
+    images: uint8 (batch, channel, height, width), on any device, where the work is done. mean, std: numbers, or a tuple
+    with one for each channel. Raises ValueError for other images, and for more or fewer numbers than channels.
     """
     if images.dim() != 4 or images.dtype != torch.uint8:
         raise ValueError(
             f"images are {images.dtype} of shape {tuple(images.shape)}, but must be torch.uint8 of shape "
             f"(batch, channel, height, width)"
         )
-    x = (images.float() - 255 * mean) / (255 * std)  # (B, C, H, W)
+    x = _normalised(images.float(), mean, std)  # (B, C, H, W)
     return F.interpolate(x, size=(size, size), mode="bilinear")  # (B, C, size, size)
+
+
+def _normalised(x, mean, std):
+    if not isinstance(mean, (tuple, list)) and not isinstance(std, (tuple, list)):
+        return (x - 255 * mean) / (255 * std)
+    channels = x.unbind(dim=1)
+    pairs = [each if isinstance(each, (tuple, list)) else [each] * len(channels) for each in (mean, std)]
+    if any(len(each) != len(channels) for each in pairs):
+        raise ValueError(
+            f"mean={mean!r} and std={std!r} must be numbers, or have one for each channel: the images have "
+            f"{len(channels)}"
+        )
+    return torch.stack([(one - 255 * m) / (255 * s) for one, m, s in zip(channels, *pairs)], dim=1)
 
 
 def read_drawing(text, size=28):
@@ -47,8 +61,10 @@ def read_drawing(text, size=28):
     return picture[index][:, index][None]
 
 
-def read_picture(content, invert=False, size=28):
+def read_picture(content, invert=False, size=28, color=False):
     """Return the picture (1, size, size), uint8, in the bytes of an image file: grey, its middle square, resized.
+
+    color: for red, green and blue, (3, size, size).
 
     It is what the eye sees: upright, of an animation the first frame. What is transparent lies on white, as on a page,
     or on black where the thing itself is light and would not be seen on white. Levels of 16 bits keep their scale; of
@@ -60,7 +76,8 @@ def read_picture(content, invert=False, size=28):
     image = ImageOps.fit(_to_rgba(_open(content)), (size, size))
     grey, alpha = (np.asarray(band, np.float32) for band in (image.convert("L"), image.getchannel("A")))
     ground = 0 if (grey * alpha).sum() > 127.5 * alpha.sum() else 255
-    seen = torch.from_numpy(ground + (grey - ground) * alpha / 255).round().to(torch.uint8)[None]
+    levels = np.moveaxis(np.asarray(image.convert("RGB"), np.float32), 2, 0) if color else grey[None]
+    seen = torch.from_numpy(ground + (levels - ground) * alpha / 255).round().to(torch.uint8)
     return 255 - seen if invert else seen
 
 

@@ -26,16 +26,17 @@ else:
 # Imports point one way: a module may import those of earlier lines, none of its own line.
 LAYERS = (
     "checks files modes hardware provenance labelled_images",
-    "shapes",
+    "shapes weight_files",
     "architecture layer_table preprocessing",
-    "nin resources diagnostics datasets roofline throughput",
+    "nin resources diagnostics pictures roofline throughput",
+    "datasets",
     "classics training.config training.checkpoints training.distributed training.evaluation training.fallback",
-    "training.step",
+    "training.step prediction",
     "training.tensorboard training.history training.outputs",
     "training.loop",
     "experiments.specs experiments.results experiments.summary",
     "experiments.cases",
-    "experiments.measurements experiments.workers",
+    "experiments.measurements experiments.workers experiments.pretrained",
     "experiments.search",
     "experiments.runner",
     "plots exercises.answers exercises.predictions",
@@ -82,7 +83,8 @@ def test_one_module_draws_and_one_has_widgets(package, owner):
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [("train", (*PROFILES, *RECIPES)), ("experiment", (*PROFILES, *EXPERIMENTS))]
+    ("command", "names"),
+    [("train", (*PROFILES, *RECIPES)), ("predict", ("--weights", "--maps")), ("experiment", (*PROFILES, *EXPERIMENTS))],
 )
 def test_the_command_line_answers_without_torch_and_names_what_the_code_has(command, names):
     script = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules)); "
@@ -210,13 +212,13 @@ def test_readme_is_short_and_lists_every_notebook_and_results_every_file():
 
 def test_commands_in_documents_can_be_run():
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    commands = re.findall(r"(?:-m nin_helpers |`)((?:train|experiment) [^`#\n]*)", text)
-    assert {command.split()[0] for command in commands} == {"train", "experiment"}
+    commands = re.findall(r"(?:-m nin_helpers |`)((?:train|experiment|predict) [^`#\n]*)", text)
+    assert {command.split()[0] for command in commands} == {"train", "experiment", "predict"}
     for command in commands:
         options = _parser().parse_args(command.split())
         if command.startswith("train"):
             make_config(options.profile, options.recipe)
-        else:
+        elif command.startswith("experiment"):
             assert options.all or specify(options.name)
 
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, fields
 
 from nin_helpers.architecture import INITS, smallest_input_size
-from nin_helpers.checks import check_choice, check_number, check_share, check_whole_number
+from nin_helpers.checks import check_choice, check_number, check_per_channel, check_share, check_whole_number
 
 # How the weights start, how they move, and how an image becomes numbers: (x / 255 − mean) / std.
 RECIPES = {
@@ -29,6 +29,9 @@ RECIPES = {
 }  # fmt: skip
 # the same in less time: half of its steps on smaller pictures, which have less than half of the pixels
 RECIPES["progressive"] = {**RECIPES["modern"], "progressive_resizing": 0.5}
+
+# What the recipes say of pixels where they mean those of the training images; other data have their own.
+FASHION_MNIST = {"mean": 0.286, "std": 0.353}
 
 # How much of it: the textbook's run, and shorter ones.
 PROFILES = {
@@ -66,7 +69,7 @@ class TrainConfig:
     label_smoothing: the share of the target that is spread over all classes, 0 ≤ label_smoothing < 1.
     random_flip: whether each training image is mirrored, left to right, with probability one half.
     flip_in_test: whether an answer is the mean of those to the image and to its mirror image.
-    mean, std: the normalisation of pixels in 0 … 1.
+    mean, std: the normalisation of pixels in 0 … 1: a number, or a tuple with one for each channel.
     size: height and width in pixels to which the images are resized.
     progressive_resizing: the share of the steps, from the first, 0 ≤ progressive_resizing < 1, that are taken at
         `SMALL` of that size, in less than half the time each. It wants a network that takes both sizes, as NiN does.
@@ -92,8 +95,8 @@ class TrainConfig:
     label_smoothing: float = 0.0
     random_flip: bool = False
     flip_in_test: bool = False
-    mean: float = 0.0
-    std: float = 1.0
+    mean: float | tuple[float, ...] = 0.0
+    std: float | tuple[float, ...] = 1.0
     size: int = 224
     progressive_resizing: float = 0.0
     batch_size: int = 128
@@ -117,19 +120,25 @@ class TrainConfig:
         for name in ("num_steps", "validation_limit", "test_limit"):
             if getattr(self, name) is not None:
                 put(name, check_whole_number, 1)
-        for name in ("lr", "mean", "std"):
-            put(name, check_number)
+        put("lr", check_number)
+        for name in ("mean", "std"):
+            put(name, check_per_channel)
         for name in ("momentum", "weight_decay", "label_smoothing", "progressive_resizing"):
             put(name, check_share)
         for name in ("lr", "std"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
+            value = getattr(self, name)
+            if min(value) <= 0 if isinstance(value, tuple) else value <= 0:
+                raise ValueError(f"{name}={value!r} must be greater than 0")
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
 
-    def model_options(self):
-        """Return the arguments of `nin.NiN` that the run is meant for: init, batch_norm and input_size."""
-        return {"init": self.init, "batch_norm": self.batch_norm, "input_size": self.size}
+    def model_options(self, data=None):
+        """Return the arguments of `nin.NiN` that the run is meant for: init, batch_norm and input_size.
+
+        data: the `ImageData` to be trained on; then its in_channels and num_classes, too.
+        """
+        options = {"init": self.init, "batch_norm": self.batch_norm, "input_size": self.size}
+        return options if data is None else {**options, **data.model_options()}
 
     def size_at(self, step, num_steps):
         """Return the height and width in pixels of the images of step `step` of 1 … `num_steps`."""
@@ -150,8 +159,11 @@ CHOICES = {
 }
 
 
-def make_config(profile="quick", recipe="adamw_alive", **changes):
+def make_config(profile="quick", recipe="adamw_alive", data=None, **changes):
     """Return the `TrainConfig` of a profile (how much) and a recipe (how), with `changes` to single fields.
+
+    data: the `ImageData` to be trained on, if it is one of your own: where the recipe has the mean and the standard
+    deviation of Fashion-MNIST's pixels, those of its own training images take their place.
 
     Raises ValueError for a profile, recipe or field that does not exist, naming those that do, and for small steps that
     are too small for NiN.
@@ -163,7 +175,10 @@ def make_config(profile="quick", recipe="adamw_alive", **changes):
     for name in changes:
         if name not in known:
             raise ValueError(f"{name}={changes[name]!r} is no setting of a training run; there are {', '.join(known)}")
-    values = {"profile": profile, "recipe": recipe, **PROFILES[profile], **RECIPES[recipe], **changes}
+    values = {"profile": profile, "recipe": recipe, **PROFILES[profile], **RECIPES[recipe]}
+    if data is not None and not data.like_fashion_mnist and values.items() >= FASHION_MNIST.items():
+        values |= data.normalisation()
+    values |= changes
     if "num_epochs" in changes and "num_steps" not in changes:
         values["num_steps"] = None
     config = TrainConfig(**values)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import torch
 
 from nin_helpers.diagnostics import diagnose
+from nin_helpers.files import as_json
 from nin_helpers.preprocessing import preprocess
 from nin_helpers.provenance import environment
 from nin_helpers.training.evaluation import accuracy, is_among, is_plateau, predict
@@ -25,7 +26,7 @@ def new_history(data, train_step, num_steps, processes):
         "data": data.name,
         "stand_in": data.is_stand_in,
         "train_images": len(data.train),
-        "config": asdict(train_step.config),
+        "config": as_json(asdict(train_step.config)),
         "precision": train_step.precision,
         "num_steps": num_steps,
         "processes": processes,

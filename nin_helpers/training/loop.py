@@ -7,12 +7,14 @@ import signal
 import sys
 import threading
 import warnings
+from dataclasses import asdict
 
 import torch
 from tqdm import tqdm
 
 from nin_helpers.hardware import keep_memory
 from nin_helpers.training.checkpoints import Checkpointer
+from nin_helpers.training.config import FASHION_MNIST
 from nin_helpers.training.distributed import ProcessGroup
 from nin_helpers.training.evaluation import evaluate
 from nin_helpers.training.fallback import FallbackStep
@@ -34,6 +36,7 @@ def train(model, data, config, on_evaluation=None, *, checkpoints=None, checkpoi
     `StopButton`; the model keeps what it has learned and is still tested. A loss that stays within 1 % of ln(classes)
     for 50 steps gives a `StuckWarning`, once; one that is not finite at an evaluation ends the training.
     """
+    check_network(model, data, config)
     group = ProcessGroup(config.device)
     num_steps = check_run(data, config, group)
     torch.manual_seed(config.seed + group.rank)  # each process has a dropout of its own
@@ -77,6 +80,25 @@ def check_run(data, config, group):
     num_steps = config.num_steps or config.num_epochs * math.ceil(len(data.train) / config.batch_size)
     group.check(len(data.train), config.batch_size, num_steps)
     return num_steps
+
+
+def check_network(model, data, config):
+    """Raise ValueError for a network that is made for other channels or classes than `data` has.
+
+    Warn where the pixels of one's own data are normalised by the mean and the standard deviation of Fashion-MNIST's.
+    """
+    for name, wanted in data.model_options().items():
+        if getattr(model, name, wanted) != wanted:
+            raise ValueError(
+                f"the network has {name}={getattr(model, name)}, but {data.title} needs {wanted}: "
+                f"NiN(**config.model_options(data)) makes one that fits"
+            )
+    if not data.like_fashion_mnist and asdict(config).items() >= FASHION_MNIST.items():
+        warnings.warn(
+            f"mean={config.mean} and std={config.std} are Fashion-MNIST's; make_config(…, data=data) takes those of "
+            f"{data.title}",
+            stacklevel=3,
+        )
 
 
 def progress_bar(batches, num_steps, done=0, hidden=False):

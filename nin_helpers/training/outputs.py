@@ -5,8 +5,10 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from nin_helpers.files import check_writable, write_json, write_whole
+from nin_helpers.files import as_json, check_writable, write_json
+from nin_helpers.prediction import save_pretrained
 from nin_helpers.training.checkpoints import describe_difference, find_checkpoints
+from nin_helpers.training.config import TrainConfig
 
 
 class RunFiles:
@@ -39,8 +41,9 @@ class RunFiles:
         if found or not resume or not self.history.is_file():
             return False
         earlier = json.loads(self.history.read_text(encoding="utf-8")).get("config")
-        if earlier != asdict(config):
-            difference = describe_difference("config", earlier, asdict(config))
+        wanted = as_json(asdict(config))
+        if earlier != wanted:
+            difference = describe_difference("config", earlier, wanted)
             raise ValueError(f"{self.history} is of another run, which is finished: {difference}; name another --out")
         return True
 
@@ -48,14 +51,12 @@ class RunFiles:
         """Raise OSError unless the files can be written; to be asked before hours of training."""
         check_writable(self.history)
 
-    def write(self, model, history):
-        """Write history and weights, and return a sentence that says where they are."""
-        from safetensors.torch import save
-
+    def write(self, model, history, data):
+        """Write history and weights, and return a sentence that says where they are; `prediction` reads the weights."""
         stopped = [path.with_suffix(f".stopped{path.suffix}") for path in (self.history, self.weights)]
         paths = stopped if history["interrupted"] else (self.history, self.weights)
         write_json(paths[0], history)
-        write_whole(paths[1], save({key: tensor.cpu().contiguous() for key, tensor in model.state_dict().items()}))
+        save_pretrained(model, TrainConfig(**history["config"]), data, paths[1], dtype=None)
         told = f"{paths[0]} and {paths[1].name} written"
         if history["interrupted"]:
             return f"{told}: stopped before its end; --resume goes on"
