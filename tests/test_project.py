@@ -35,7 +35,7 @@ LAYERS = (
     "training.loop",
     "experiments.specs experiments.results experiments.summary",
     "experiments.cases",
-    "experiments.measurements experiments.workers",
+    "experiments.columns experiments.measurements experiments.workers",
     "experiments.search",
     "experiments.runner",
     "plots exercises.answers exercises.predictions",
