@@ -342,11 +342,13 @@ def without_relu(c, d):
     return nn.Sequential(nn.Conv2d(c, d, 3, padding=1), nn.Conv2d(d, d, 1), nn.ReLU())
 
 
-def lifted_block(c, d):
-    """A block whose ReLUs change nothing at the start, as with init="alive"."""
-    return block(c, d, 3, 1, 1).apply(
-        lambda layer: nn.init.constant_(layer.bias, 100.0) if isinstance(layer, nn.Conv2d) else None
-    )
+def with_copies(c, d):
+    """A block whose 1 × 1 layers start as copies, so that their ReLUs change nothing."""
+    copies = block(c, d, 3, 1, 1)
+    for layer in copies[2::2]:
+        nn.init.dirac_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return copies
 
 
 SMALL_NETWORKS = {
@@ -357,10 +359,10 @@ SMALL_NETWORKS = {
         (small_pictures(front=[nn.ZeroPad2d(2)]), "right"),  # 32 × 32, as LeNet
         (small_pictures(blocks=[separable(1, 64), separable(64, 10)]), "right"),  # as MobileNet
         (small_pictures(Uses(lambda x: x.mean(dim=(2, 3)))), "right"),
-        (small_pictures(blocks=[nin_block(1, 8, 5, 1, 2), lifted_block(8, 10)]), "right"),
+        (small_pictures(blocks=[nin_block(1, 8, 5, 1, 2), with_copies(8, 10)]), "right"),
         (
             small_pictures(
-                blocks=[nn.Sequential(nn.LazyConv2d(16, 5), nn.ReLU(), nn.Conv2d(16, 8, 1)), lifted_block(8, 10)]
+                blocks=[nn.Sequential(nn.LazyConv2d(16, 5), nn.ReLU(), nn.Conv2d(16, 8, 1)), with_copies(8, 10)]
             ),
             "right",
         ),
