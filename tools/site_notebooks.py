@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-EXERCISES, SOLUTIONS = "04_exercises", "05_solutions"
+EXERCISES = "04_exercises"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FOLD = '<details class="solution"><summary>Solution</summary>'
 
@@ -12,7 +12,7 @@ FOLD = '<details class="solution"><summary>Solution</summary>'
 def for_a_page(name, notebook):
     """Return notebook `name` as a page is made from it, and the texts of its figures in their order."""
     leave_out_what_needs_a_kernel(notebook)
-    if name == SOLUTIONS:
+    if "_solutions_" in name:
         fold_solutions(notebook, json.loads((NOTEBOOKS / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     figures = [output["metadata"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]

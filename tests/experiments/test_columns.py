@@ -1,6 +1,5 @@
 """The columns that say what the networks of a table cost."""
 
-
 from nin_helpers.experiments import columns
 from nin_helpers.experiments.columns import costs, maps_behind, step_times
 
