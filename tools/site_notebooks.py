@@ -1,6 +1,7 @@
 """What a page of `make site` shows otherwise than the notebook that it is made from."""
 
 import json
+import re
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -38,7 +39,7 @@ def fold_solutions(solutions, exercises):
         for paragraph in text(cell).split("\n\n"):
             if in_exercise and paragraph not in shared:
                 paragraphs.append(FOLD)
-            in_exercise = paragraph in shared and (in_exercise or paragraph.startswith("## "))
+            in_exercise = paragraph in shared and (in_exercise or bool(re.match(r"## \d", paragraph)))
             paragraphs.append(paragraph)
         cell["source"] = "\n\n".join(paragraphs + [FOLD] * in_exercise)
 
