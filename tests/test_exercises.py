@@ -14,10 +14,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nin_helpers import resources
+from nin_helpers.classics import lenet
 from nin_helpers.datasets import DataError
 from nin_helpers.exercises import CHECKS, check, check_prediction, recipe
 from nin_helpers.layer_table import layer_table
-from nin_helpers.nin import NiN, nin_block
+from nin_helpers.nin import NiN, nin_block, paper_nin
 from nin_helpers.training import TrainConfig, make_config
 
 
@@ -324,6 +325,70 @@ FAMILIES = {
     ],
 }
 
+
+def separable(c, d):
+    """A window for each channel by itself, and the 1 × 1 layer that mixes them."""
+    return nn.Sequential(nn.Conv2d(c, c, 3, padding=1, groups=c), nn.ReLU(), nn.Conv2d(c, d, 1), nn.ReLU())
+
+
+def small_pictures(*ending, front=(), blocks=None):
+    """A network for 28 × 28 pixels: `front`, two blocks with a pooling between, and the average unless given."""
+    blocks = blocks or (nin_block(1, 32, 5, 1, 2), nin_block(32, 10, 3, 1, 1))
+    ending = ending or (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*front, blocks[0], nn.MaxPool2d(2), *blocks[1:], *ending)
+
+
+def without_relu(c, d):
+    return nn.Sequential(nn.Conv2d(c, d, 3, padding=1), nn.Conv2d(d, d, 1), nn.ReLU())
+
+
+def with_copies(c, d):
+    """A block whose 1 × 1 layers start as copies, so that their ReLUs change nothing."""
+    copies = block(c, d, 3, 1, 1)
+    for layer in copies[2::2]:
+        nn.init.dirac_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return copies
+
+
+SMALL_NETWORKS = {
+    "8.network": [
+        (paper_nin(1), "right"),
+        (paper_nin(1, batch_norm=True), "right"),
+        (small_pictures(), "right"),
+        (small_pictures(front=[nn.ZeroPad2d(2)]), "right"),  # 32 × 32, as LeNet
+        (small_pictures(blocks=[separable(1, 64), separable(64, 10)]), "right"),  # as MobileNet
+        (small_pictures(Uses(lambda x: x.mean(dim=(2, 3)))), "right"),
+        (small_pictures(blocks=[nin_block(1, 8, 5, 1, 2), with_copies(8, 10)]), "right"),
+        (
+            small_pictures(
+                blocks=[nn.Sequential(nn.LazyConv2d(16, 5), nn.ReLU(), nn.Conv2d(16, 8, 1)), with_copies(8, 10)]
+            ),
+            "right",
+        ),
+        (NiN(), "raised ValueError: input_size=28 is too small"),
+        (nn.Sequential(nn.Upsample(112), NiN(input_size=112)), "makes maps of 112 × 112: nothing is to be enlarged"),
+        (small_pictures(front=[nn.Upsample(32, mode="bilinear")]), "makes maps of 32 × 32"),
+        (small_pictures(front=[nn.ConvTranspose2d(1, 1, 4, 4)]), "makes maps of 112 × 112"),
+        (lenet(input_size=28), "but none of 44 × 52, as a mean does"),
+        (small_pictures(nn.AvgPool2d(14), nn.Flatten()), "At 44 × 52 pixels: its scores are not"),
+        (small_pictures(nn.AdaptiveMaxPool2d(1), nn.Flatten()), "not the means of one map per class. What makes"),
+        (small_pictures(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10)), "has a fully connected layer"),
+        (small_pictures(nn.AdaptiveAvgPool2d(1)), "makes (2, 10, 1, 1); it should be (2, 10)"),
+        (paper_nin(1, 100), "makes (2, 100)"),
+        (paper_nin(), "raised RuntimeError"),  # for three channels
+        (small_pictures(blocks=[nn.Conv2d(1, 32, 5), nn.ReLU(), *nin_block(32, 10, 3)]), "number 1, a window, has no"),
+        (small_pictures(blocks=[nin_block(1, 32, 5), nn.Conv2d(32, 10, 3)]), "number 4, a window, has no"),
+        (small_pictures(blocks=[nin_block(1, 32, 5), nn.Conv2d(32, 10, 1)]), "made of several blocks"),
+        (small_pictures(blocks=[without_relu(1, 32), nin_block(32, 10, 3)]), "Convolution 2 takes what number 1 makes"),
+        (
+            small_pictures(blocks=[nin_block(1, 400, 5, 1, 2), nin_block(400, 10, 3)]),
+            "It does 263.9 million multiply–accumulates for an image, NiN at 112 pixels 157.3",
+        ),
+        (paper_nin, "should be a model; it is of type function"),
+    ],
+}
+
 RECIPES = {
     "1.recipe": [
         (make_config("full"), "trains as recipe 'adamw_alive' does"),
@@ -336,7 +401,7 @@ RECIPES = {
     ],
 }
 
-ANSWERS = {**RECIPES, **BLOCKS, **HEADS, **COUNTS, **REDUCTIONS, **FAMILIES}
+ANSWERS = {**RECIPES, **BLOCKS, **HEADS, **COUNTS, **REDUCTIONS, **FAMILIES, **SMALL_NETWORKS}
 ROWS = [
     pytest.param(question, answer, words, id=f"{question}-{number}: {words}")
     for question, rows in ANSWERS.items()
@@ -431,14 +496,14 @@ STUBS = [(lambda *a: None, "the function returns None"), (lambda *a: ..., "the f
 
 @pytest.mark.parametrize("question", CHECKS)
 def test_an_untouched_stub_is_not_attempted(question, capsys):
-    functions = [] if question in ("1.recipe", "7.family") else STUBS
+    functions = [] if question in ("1.recipe", "7.family", "8.network") else STUBS
     for stub, reason in [(None, "it is None"), (..., "it is ..."), *functions]:
         assert said(question, stub, capsys) == f"not attempted yet ({reason})"
 
 
 def test_an_unknown_question_is_refused():
-    with pytest.raises(ValueError, match=r"question='8' is unknown; there are 1\.recipe"):
-        check("8", None)
+    with pytest.raises(ValueError, match=r"question='9' is unknown; there are 1\.recipe"):
+        check("9", None)
 
 
 def test_what_the_reader_has_stays_as_it_was():

@@ -1,5 +1,6 @@
 """The notebooks' own rules; `pytest --nbval` then runs them and compares their outputs."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -19,7 +20,8 @@ CHAPTER = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
 APPENDIX = sorted({f"frameworks/{path.stem}" for path in NOTEBOOKS.glob("frameworks/[a-z]*.[im]*")})  # .ipynb, .md
 NAMES = CHAPTER + APPENDIX
 TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution", "hide-input"}
-LESSONS = ("01_nin_block", "02_output_shapes")  # where what only checks the text is folded
+EXERCISES, *SOLUTIONS = load("exercises").NAMES
+LESSONS = ("01_nin_block", "02_output_shapes", EXERCISES, *SOLUTIONS)  # where what only checks the text is folded
 MACHINE_PATH = re.compile(r"(?<![\w./~])/(?:work|root|home|tmp|content|Users)\b|\b[A-Z]:\\")
 CODE_LINES, CLASS_LINES, PROSE_WORDS = 15, 40, 120
 
@@ -230,6 +232,14 @@ def test_a_lesson_teaches_where_it_is_open_and_proves_where_it_is_folded(lesson)
     shown = [cell.source for cell in cells if "hide-input" not in tags(cell)]
     asserting = [source for source in shown if re.search(r"^ *assert |^ *torch\.testing\.", source, re.MULTILINE)]
     assert len(shown) <= 35 and len(asserting) < len(shown) / 4
+    assert not [source for source in asserting if "%" not in source and all(map(asserts, ast.parse(source).body))]
+
+
+def asserts(statement):
+    """Return whether a statement does nothing but assert, be it in a loop."""
+    if isinstance(statement, (ast.For, ast.With, ast.If)):
+        return all(map(asserts, statement.body))
+    return isinstance(statement, ast.Assert) or ast.unparse(statement).startswith("torch.testing.")
 
 
 def test_no_cell_looks_for_the_package(source):
@@ -243,9 +253,48 @@ def test_no_cell_looks_for_the_package(source):
 def test_exercises_and_solutions_come_from_one_source():
     tool = load("exercises")
     source = tool.SOURCE.read_text(encoding="utf-8")
-    assert {"exercise", "solution"} == set(tool.NOTEBOOKS)
-    for kind, target in tool.NOTEBOOKS.items():
-        assert target.read_text(encoding="utf-8") == tool.variant(source, kind), "run make notebooks"
+    for number, target in tool.NOTEBOOKS.items():
+        assert target.read_text(encoding="utf-8") == tool.variant(source, number), "run make notebooks"
+
+
+def sections(name):
+    """Return {number of an exercise: the prose behind its heading, up to the next heading of this level}."""
+    text = "\n\n".join(cell.source for cell in jupytext.read(NOTEBOOKS / f"{name}.md").cells if is_prose(cell))
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    return {part[0]: part.partition("\n")[2] for part in parts if part[0].isdigit()}
+
+
+def test_each_exercise_says_how_hard_it_is_and_how_long_it_takes():
+    found = sections(EXERCISES)
+    assert list(found) == list("12345678")
+    line = r"\n★{1,3} (easy|medium|hard) · \d+ minutes[^·\n]* · \[solution\]\(\w+\.ipynb\)\n"
+    assert all(re.match(line, text) for text in found.values())
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_each_solution_has_its_task_its_answer_in_one_sentence_and_references(name):
+    tasks = sections(EXERCISES)
+    for number, text in sections(name).items():
+        task, _, answer = text.partition("**In short:** ")
+        assert task.strip() in tasks[number]
+        assert re.search(r"\w\.$", answer.partition("\n\n")[0]) and "(" + name in tasks[number]
+        assert not re.search(r"[.?!] [A-Z]", answer.partition("\n\n")[0])
+    assert "\n## References\n" in (NOTEBOOKS / f"{name}.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [EXERCISES, *SOLUTIONS])
+def test_exercises_and_solutions_are_read_in_twenty_minutes_and_import_what_they_use(name):
+    """A page of 2,000 words, with the code that is open but without the set-up."""
+    cells = jupytext.read(NOTEBOOKS / f"{name}.md").cells
+    shown = [cell.source for cell in cells if "hide-input" not in tags(cell) and "google.colab" not in cell.source]
+    assert sum(len(re.findall(r"\S*\w\S*", re.sub(r"\]\([^)]*\)", "]", source))) for source in shown) <= 2000
+    if name == EXERCISES:  # which imports what its readers may want
+        return
+    code = "\n".join(cell.source for cell in cells[2:] if cell.cell_type == "code")
+    imports = [node for node in ast.parse(code).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = [(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names]
+    everywhere = "\n".join(cell.source for cell in cells[2:])
+    assert not [name for name in names if len(re.findall(rf"\b{name}\b", everywhere)) < 2]
 
 
 def compared_text(name):
@@ -255,21 +304,22 @@ def compared_text(name):
     return "".join(output.get("text", "") for cell in compared for output in cell.outputs)
 
 
-@pytest.mark.parametrize(
-    ("name", "function", "value"),  # what is said of an answer that is a function, and of one that is a value
-    [
-        ("04_exercises", "not attempted yet (the function returns None)", "not attempted yet (it is None)"),
-        ("05_solutions", "right", "right"),
-    ],
-)
-def test_each_check_says_what_it_should(name, function, value):
-    """The stubs are untouched, the solutions right; nbval runs them again and compares."""
-    lines = re.findall(r"^\d\.\w+: .*", compared_text(name), re.MULTILINE)
-    assert lines == [f"{check}: {value if check in ('1.recipe', '7.family') else function}" for check in CHECKS]
+def checks(name):
+    """Return the lines that the checks of a notebook print."""
+    return re.findall(r"^\d\.\w+: .*", compared_text(name), re.MULTILINE)
 
 
-def test_measured_numbers_in_the_text_of_the_solutions_are_those_of_the_files():
+def test_an_untouched_stub_is_not_attempted_and_a_solution_right():
+    """nbval runs them again and compares."""
+    values = ("1.recipe", "7.family", "8.network")  # the answers that are no function
+    reasons = {check: "it is None" if check in values else "the function returns None" for check in CHECKS}
+    assert checks(EXERCISES) == [f"{check}: not attempted yet ({reason})" for check, reason in reasons.items()]
+    assert sorted(line for name in SOLUTIONS for line in checks(name)) == sorted(f"{check}: right" for check in CHECKS)
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_measured_numbers_in_the_text_of_a_solution_are_those_of_the_files(name):
     """A number with a decimal point is a measured one: some cell that nbval compares prints it, from results/."""
-    text = "\n".join(cell.source for cell in jupytext.read(NOTEBOOKS / "05_solutions.md").cells if is_prose(cell))
-    told = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", text)
-    assert set(told) <= set(re.findall(r"\d+\.\d+", compared_text("05_solutions")))
+    text = "\n".join(cell.source for cell in jupytext.read(NOTEBOOKS / f"{name}.md").cells if is_prose(cell))
+    told = re.findall(r"(?<![\w./])\d+\.\d+(?![\w.])", re.sub(r"\]\([^)]*\)|section \S+", "]", text))
+    assert set(told) <= set(re.findall(r"\d+\.\d+", compared_text(name)))

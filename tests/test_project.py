@@ -36,7 +36,7 @@ LAYERS = (
     "training.loop",
     "experiments.specs experiments.results experiments.summary",
     "experiments.cases",
-    "experiments.measurements experiments.workers experiments.pretrained",
+    "experiments.columns experiments.measurements experiments.workers experiments.pretrained",
     "experiments.search",
     "experiments.runner",
     "plots exercises.answers exercises.predictions",

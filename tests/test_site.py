@@ -52,9 +52,10 @@ def test_a_fold_opens_where_the_solution_begins():
     ]
 
 
-def test_each_exercise_of_the_chapter_gets_one_fold():
-    notebook = json.loads((ROOT / "notebooks" / "05_solutions.ipynb").read_text(encoding="utf-8"))
-    text = "\n\n".join(tool.text(cell) for cell in tool.prose(tool.for_a_page("05_solutions", notebook)[0]))
+@pytest.mark.parametrize("name", load("exercises").SOLUTIONS)
+def test_each_exercise_of_the_chapter_gets_one_fold(name):
+    notebook = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    text = "\n\n".join(tool.text(cell) for cell in tool.prose(tool.for_a_page(name, notebook)[0]))
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert [section.count(tool.FOLD) for section in sections] == [section[0].isdigit() for section in sections]
     # the task can be read, and whatever was measured is folded

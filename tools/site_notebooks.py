@@ -1,10 +1,11 @@
 """What a page of `make site` shows otherwise than the notebook that it is made from."""
 
 import json
+import re
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-EXERCISES, SOLUTIONS = "04_exercises", "05_solutions"
+EXERCISES = "04_exercises"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FOLD = '<details class="solution"><summary>Solution</summary>'
 
@@ -12,7 +13,7 @@ FOLD = '<details class="solution"><summary>Solution</summary>'
 def for_a_page(name, notebook):
     """Return notebook `name` as a page is made from it, and the texts of its figures in their order."""
     leave_out_what_needs_a_kernel(notebook)
-    if name == SOLUTIONS:
+    if "_solutions_" in name:
         fold_solutions(notebook, json.loads((NOTEBOOKS / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     figures = [output["metadata"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
@@ -38,7 +39,7 @@ def fold_solutions(solutions, exercises):
         for paragraph in text(cell).split("\n\n"):
             if in_exercise and paragraph not in shared:
                 paragraphs.append(FOLD)
-            in_exercise = paragraph in shared and (in_exercise or paragraph.startswith("## "))
+            in_exercise = paragraph in shared and (in_exercise or bool(re.match(r"## \d", paragraph)))
             paragraphs.append(paragraph)
         cell["source"] = "\n\n".join(paragraphs + [FOLD] * in_exercise)
 

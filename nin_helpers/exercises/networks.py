@@ -1,4 +1,4 @@
-"""Exercises 2, 3, 4, 6 and 7: blocks, heads, reductions and whole networks, by what they do with random maps."""
+"""Exercises 2 to 4 and 6 to 8: blocks, heads, reductions and whole networks, by what they do with random maps."""
 
 import copy
 import itertools
@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nin_helpers.exercises.answers import expect, make_module, run_recorded
-from nin_helpers.nin import nin_block
+from nin_helpers.exercises.answers import Wrong, expect, make_module, run_recorded
+from nin_helpers.nin import NiN, nin_block
 from nin_helpers.resources import count_macs, count_parameters
 
 
@@ -126,24 +126,12 @@ def check_family(answer):
 
 
 def _check_member(name, model):
-    """Look for maps whose means are the scores, at two sizes, and for blocks; return parameters and MACs at 224 pixels.
-
-    The pictures have large values, beside which biases do not make all pixels of a map alike.
-    """
+    """Look for maps whose means are the scores, at two sizes, and for blocks; return parameters, and MACs at 224 px."""
     convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     taken = {layer.in_channels for layer in convolutions} - {0}  # as a lazy one has before its first call
     channels = min(taken - {layer.out_channels for layer in convolutions} or taken or {1})
-    linear = any(isinstance(layer, nn.Linear) for layer in model.modules())
     for size in ((224, 224), (256, 240)):
-        with _Maps() as maps:
-            scores, calls = run_recorded(model, 1e4 * torch.randn(2, channels, *size))
-        at = f"{name!r}, at {size[0]} × {size[1]} pixels:"
-        expect(scores.dim() == 2, f"{at} it makes {tuple(scores.shape)}; it should be (image, class).")
-        expect(
-            maps.have_mean(scores),
-            f"{at} its scores are not the means of one map per class. "
-            f"{'It has a fully connected layer; NiN has none.' if linear else 'What makes the average global?'}",
-        )
+        calls = _check_means(f"{name!r}, at", model, (2, channels, *size))
     kernels = [layer.kernel_size for layer, *_ in calls]
     pointwise = [kernel == (1, 1) for kernel in kernels]
     expect(any(pointwise) and not all(pointwise), f"{name!r}: its kernels are {kernels}. What is an NiN block made of?")
@@ -151,18 +139,95 @@ def _check_member(name, model):
     return count_parameters(model), count_macs(model, (1, channels, 224, 224))
 
 
+def _check_means(at, model, shape):
+    """Look for maps whose means are the scores of pictures of `shape`, and return the calls of the convolutions.
+
+    The pictures have large values, beside which biases do not make all pixels of a map alike.
+    """
+    with _Maps() as maps:
+        scores, calls = run_recorded(model, 1e4 * torch.randn(shape))
+    at = f"{at} {shape[2]} × {shape[3]} pixels:"
+    expect(scores.dim() == 2, f"{at} it makes {tuple(scores.shape)}; it should be (image, class).")
+    linear = any(isinstance(layer, nn.Linear) for layer in model.modules())
+    expect(
+        maps.have_mean(scores),
+        f"{at} its scores are not the means of one map per class. "
+        f"{'It has a fully connected layer; NiN has none.' if linear else 'What makes the average global?'}",
+    )
+    return calls
+
+
+SMALL, LARGER = (2, 1, 28, 28), ((2, 1, 44, 52), (2, 1, 60, 56))
+BORDER = 8  # pixels by which padding may widen a picture
+
+
+def check_small_network(answer):
+    """Look at a network for grey pictures of 28 × 28 pixels: its maps, its blocks, its means, and its work.
+
+    The measure is NiN's work at 112 pixels, and a twentieth: the paper's network for small pictures does 3.5 % more.
+    """
+    expect(isinstance(answer, nn.Module), f"This should be a model; it is of type {type(answer).__name__}.")
+    model = copy.deepcopy(answer).cpu().float().eval()
+    with _Maps() as maps:
+        scores, _ = run_recorded(model, torch.randn(SMALL))
+    expect(scores.shape == (2, 10), f"From {SMALL} it makes {tuple(scores.shape)}; it should be (2, 10).")
+    for operation, (height, width) in maps.sizes:
+        expect(
+            max(height, width) <= SMALL[2] + ("upsample" not in operation) * BORDER,
+            f"From pictures of 28 × 28 pixels it makes maps of {height} × {width}: nothing is to be enlarged.",
+        )
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.reset_parameters()  # a lift or copies would hide what a ReLU does
+    for shape in LARGER:
+        try:
+            calls = _check_means("At", model, shape)
+        except RuntimeError as error:
+            size = f"{shape[2]} × {shape[3]}"
+            raise Wrong(f"It takes pictures of 28 × 28 pixels, but none of {size}, as a mean does: {error}") from error
+    _check_blocks(calls)
+    with torch.device("meta"):
+        ours = count_macs(NiN(input_size=112), (1, 1, 112, 112))
+    macs = count_macs(model, (1, *SMALL[1:]))
+    expect(
+        macs <= 1.05 * ours,
+        f"It does {macs / 1e6:,.1f} million multiply–accumulates for an image, NiN at 112 pixels {ours / 1e6:,.1f}.",
+    )
+
+
+def _check_blocks(calls):
+    """Look in the calls of the convolutions for windows, a 1 × 1 layer behind each, and something between the steps."""
+    kernels = [layer.kernel_size for layer, *_ in calls]
+    pointwise = [kernel == (1, 1) for kernel in kernels]
+    expect(
+        pointwise.count(False) > 1 and not pointwise[0],
+        f"Its kernels are {kernels}. A NiN is made of several blocks, and each begins with a window.",
+    )
+    for number, (here, behind) in enumerate(zip(pointwise, [*pointwise[1:], False]), start=1):
+        expect(here or behind, f"Its kernels are {kernels}: number {number}, a window, has no 1 × 1 layer behind it.")
+    for number, ((_, _, made), (_, taken, _)) in enumerate(itertools.pairwise(calls), start=1):
+        expect(
+            not torch.equal(made, taken),
+            f"Convolution {number + 1} takes what number {number} makes as it is: without a ReLU the two are one step.",
+        )
+
+
 class _Maps(TorchDispatchMode):
-    """Keeps the maps (batch, channel, height, width) that any operation makes, be it a layer's or a function's."""
+    """Keeps the maps (batch, channel, height, width) that any operation makes, be it a layer's or a function's.
+
+    sizes: [(operation, (height, width)), …].
+    """
 
     def __init__(self):
         super().__init__()
-        self.made = []
+        self.made, self.sizes = [], []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         for maps in tree_leaves(result):  # some make more than one tensor: max pooling, indices of whole numbers
             if isinstance(maps, torch.Tensor) and maps.is_floating_point() and maps.dim() == 4:
                 self.made += [maps] if maps.shape[2:].numel() > 1 else []  # one pixel is its own mean
+                self.sizes.append((str(function), tuple(maps.shape[2:])))
         return result
 
     def have_mean(self, scores):

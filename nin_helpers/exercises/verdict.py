@@ -5,7 +5,13 @@ import torch
 from nin_helpers.datasets import DataError
 from nin_helpers.exercises.answers import NotAttempted, Wrong, attempted
 from nin_helpers.exercises.costs import check_count
-from nin_helpers.exercises.networks import check_block, check_family, check_head, check_reduction
+from nin_helpers.exercises.networks import (
+    check_block,
+    check_family,
+    check_head,
+    check_reduction,
+    check_small_network,
+)
 from nin_helpers.exercises.recipe import check_recipe
 from nin_helpers.resources import count_macs, count_parameters, prediction_memory, training_memory
 
@@ -16,7 +22,7 @@ def check(question, answer):
     question: one of `CHECKS`: "1.recipe" takes a TrainConfig; "2.block" and "3.block" functions with the five
     arguments of `nin_block`; "4.head" a function (channels, height, width, num_classes) → module; the four of 5
     functions (model, input_shape) → number, memory in bytes of FP32; "6.reduction" a function (channels,
-    num_classes) → module; "7.family" a dictionary {name: model}, smallest first.
+    num_classes) → module; "7.family" a dictionary {name: model}, smallest first; "8.network" a model.
 
     The checks look at behaviour on sizes of their own, so that an answer for one size only is wrong; memory counts
     as right within 10 %, a recipe in a short run, see `check_recipe`. Models of the reader stay as they are. Raises
@@ -70,4 +76,5 @@ CHECKS = {
     ),
     "6.reduction": check_reduction,
     "7.family": check_family,
+    "8.network": check_small_network,
 }

@@ -99,7 +99,7 @@ class FirstSteps:
 
 
 TEXTBOOK = ("sgd_xavier", "sgd_xavier_0.1")
-FIRST_RECIPES = tuple(Case(name, name) for name in (*TEXTBOOK, "sgd_default", "adam", "adamw_alive"))
+FIRST_RECIPES = tuple(Case(name, name) for name in ("sgd_default", "sgd_xavier", "adam", "adamw_alive"))
 
 
 def _starts():

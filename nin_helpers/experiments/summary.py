@@ -1,4 +1,4 @@
-"""What the runs of an experiment say: figures for each case, and a table to print."""
+"""What the runs of an experiment say: figures for each case, which one is better, and tables to print."""
 
 import math
 from statistics import median
@@ -17,23 +17,45 @@ def summarise(result):
     return {case: _figures(runs) for case, runs in _by_case(result).items()}
 
 
+def scores(result):
+    """Return {case: [accuracy of each run]}, 0 to 1; raises as `summarise` does."""
+    return {case: row["scores"] for case, row in summarise(result).items()}
+
+
+def compare(result, one, other):
+    """Return "beats" if all runs of case `one` are more accurate than all of `other`, "loses to" or "ties with"."""
+    found = scores(result)
+    if min(found[one]) > max(found[other]):
+        return "beats"
+    return "loses to" if max(found[one]) < min(found[other]) else "ties with"
+
+
+def over_pixels(result, figure):
+    """Return {case: {pixels: [accuracy of each run]}} of a figure that runs have for some numbers of pixels.
+
+    figure: "shifts" or "sizes", see `cases.MEASURES`; cases whose runs have none are left out.
+    """
+    found = {}
+    for run in result["runs"]:
+        for pixels, accuracy in run.get(figure, {}).items():
+            found.setdefault(run["case"], {}).setdefault(int(pixels), []).append(accuracy)
+    return found
+
+
 def report(result, columns=None):
     """Return `summarise(result)` as a table to print, below lines that say how it was measured.
 
-    columns: {title: {case: text}}, put before the accuracy: median, lowest and highest over the seeds. Size, length and
-    precision of the training have columns only where they differ, as how many runs got stuck and how many classes died
-    have only where any did. Raises as `summarise` does.
+    columns: {title: {case: cell}}, as `table` takes them, put before the accuracy: median, lowest and highest over the
+    seeds. Size, length and precision of the training have columns only where they differ, as how many runs got stuck
+    and how many classes died have only where any did. Raises as `summarise` does.
     """
     cases, figures = _by_case(result), summarise(result)
     failed = any(row["stuck"] or row["dead_classes"] for row in figures.values())
     _, differing = _settings(cases)
     columns = {**differing, **(columns or {}), **(_failures(figures) if failed else {})}
-    columns["accuracy: median (range)"] = {
-        case: f"{row['median_accuracy']:.3f} ({row['lowest']:.3f} – {row['highest']:.3f})"
-        for case, row in figures.items()
-    }
+    columns["accuracy: median (range)"] = {case: spread(row["scores"]) for case, row in figures.items()}
     told = "" if failed else "; no run got stuck, no class died"
-    return "\n".join([_heading(result) + told, "", *_table(figures, columns)])
+    return "\n".join([_heading(result) + told, "", table(columns)])
 
 
 def _heading(result):
@@ -61,7 +83,27 @@ def grid(result):
         cells[name] = f"{row['median_accuracy']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}){stuck}"
         cases[name] = None
     columns = {column: {case: cells.get(case, "") for case in cases} for column, cells in columns.items()}
-    return "\n".join([_heading(result), "", *_table(cases, columns)])
+    return "\n".join([_heading(result), "", table(columns)])
+
+
+def table(columns):
+    """Return {title: {row: cell}} as text, a line for each row of the first column.
+
+    cell: a text; or a number, which is written with commas, and with one decimal where it is not a whole one.
+    """
+    cells = {title: {row: _cell(value) for row, value in column.items()} for title, column in columns.items()}
+    rows = list(next(iter(cells.values())))
+    width = 2 + max(map(len, rows))
+    widths = {title: 3 + max(len(title), *map(len, column.values())) for title, column in cells.items()}
+    lines = [" " * width + "".join(f"{title:>{widths[title]}}" for title in cells)]
+    for row in rows:
+        lines.append(f"{row:{width}}" + "".join(f"{column[row]:>{widths[title]}}" for title, column in cells.items()))
+    return "\n".join(lines)
+
+
+def spread(values, digits=3):
+    """Return numbers as a text: their median, and in brackets the lowest and the highest."""
+    return f"{median(values):,.{digits}f} ({min(values):,.{digits}f} – {max(values):,.{digits}f})"
 
 
 def origin(result):
@@ -140,12 +182,10 @@ def _failures(figures):
     }
 
 
-def _table(cases, columns):
-    width = 2 + max(map(len, cases))
-    widths = {title: 3 + max(len(title), *map(len, cells.values())) for title, cells in columns.items()}
-    yield " " * width + "".join(f"{title:>{widths[title]}}" for title in columns)
-    for case in cases:
-        yield f"{case:{width}}" + "".join(f"{cells[case]:>{widths[title]}}" for title, cells in columns.items())
+def _cell(value):
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def _distinct(values):

@@ -20,7 +20,7 @@ INSTRUMENTS = {
     "training-monitor": "03_training",
     "where-it-looks": "03_training",
     "stuck-or-learning": "03_training",
-    "shift-test": "05_solutions",
+    "shift-test": "07_solutions_head",
 }
 
 

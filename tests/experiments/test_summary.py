@@ -6,7 +6,7 @@ import pytest
 
 from nin_helpers.experiments.results import read_result
 from nin_helpers.experiments.specs import EXPERIMENTS, Training
-from nin_helpers.experiments.summary import grid, origin, report, summarise
+from nin_helpers.experiments.summary import compare, grid, origin, over_pixels, report, scores, spread, summarise, table
 
 ROOT = Path(__file__).parents[2]
 HERE = {"device": "cpu", "device_name": "a chip", "threads": 1, "versions": {"python": "3", "torch": "2.99"}}
@@ -87,6 +87,29 @@ def test_a_report_counts_what_failed_and_tells_settings_that_differ_or_are_not_k
     assert lines[-1].split()[:4] == ["b", "3", "epochs", "0"]
     text = report(result_of(run_with("a", 0.5, 0.8, config=None)))
     assert "Fashion-MNIST, pixels not recorded, length not recorded, precision not recorded, seeds: 1" in text
+
+
+def test_one_case_beats_another_only_with_every_seed():
+    low, high, between = ("low", (0.1, 0.3)), ("high", (0.4, 0.6)), ("between", (0.3, 0.5))
+    result = result_of(*(run_with(case, 0.5, score) for case, found in (low, high, between) for score in found))
+    assert scores(result) == {"low": [0.1, 0.3], "high": [0.4, 0.6], "between": [0.3, 0.5]}
+    assert compare(result, "high", "low") == "beats" and compare(result, "low", "high") == "loses to"
+    assert compare(result, "high", "between") == compare(result, "between", "low") == "ties with"
+
+
+def test_what_runs_have_over_pixels_is_gathered_over_the_seeds():
+    runs = [{"case": "a", "shifts": {"0": 0.8, "16": x}} for x in (0.5, 0.6)]
+    assert over_pixels(result_of(*runs, {"case": "b"}), "shifts") == {"a": {0: [0.8, 0.8], 16: [0.5, 0.6]}}
+
+
+def test_a_table_lines_its_cells_up_and_writes_its_numbers():
+    text = table({"cost": {"a": 12345, "longer name": 1.25}, "b": {"longer name": "-", "a": spread([3, 1, 1100], 1)}})
+    assert [line.split() for line in text.splitlines()] == [
+        ["cost", "b"],
+        ["a", "12,345", "3.0", "(1.0", "–", "1,100.0)"],
+        ["longer", "name", "1.2", "-"],
+    ]
+    assert len({len(line) for line in text.splitlines()}) == 1
 
 
 def test_where_runs_come_from_is_told_for_each_session():
