@@ -1,15 +1,20 @@
 """Data of one's own: arrays in each layout, folders of pictures, the parts they are shared out into, and the cache."""
 
 import os
+import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from repository import read
 
 from nin_helpers import pictures
 from nin_helpers.datasets import DataError, image_data, load_folder
 from nin_helpers.labelled_images import LabelledImages
+from nin_helpers.training import make_config
 
 RED, GREEN, GREY = (200, 10, 20), (10, 180, 30), (90, 90, 90)
 ABC = ("a", "b", "c")
@@ -256,3 +261,19 @@ def test_a_cache_that_cannot_be_written_is_told_and_no_more(tmp_path, cache):
 def test_labelled_images_are_taken_as_they_are():
     part = LabelledImages(*arrays(shape=(1, 5, 4), kind=torch.as_tensor))
     assert len(image_data("mine", part, part, ABC).test) == 30
+
+
+def test_the_notebooks_lines_for_cifar_10_take_what_torchvision_gives(monkeypatch):
+    """Run the listing of notebook 10 with a data set of CIFAR-10's kind: bytes in an array, labels in a list."""
+    text = read("notebooks", "10_your_pictures.md")
+    (listing,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    images = np.random.default_rng(0).integers(256, size=(20, 32, 32, 3), dtype=np.uint8)
+
+    def fake(root, train, download):
+        return SimpleNamespace(data=images, targets=[0, 1] * 10, classes=["airplane", "automobile"])
+
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", SimpleNamespace(CIFAR10=fake))
+    names = {"make_config": make_config}
+    exec(listing, names)
+    assert names["cifar"].train.images.shape == (16, 3, 32, 32) and len(names["config"].mean) == 3
