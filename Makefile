@@ -68,8 +68,8 @@ notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb 
 
 site: ## build the notebooks as pages to read, in build/site, and check their links; needs no PyTorch
 	@$(PYTHON) tools/environment.py site
-	@rm -rf build/site build/site-source && mkdir -p build/site-source/$(APPENDIX)
-	@cp -R images site/index.md build/site-source
+	@rm -rf build/site build/site-source && mkdir -p build/site-source/$(APPENDIX) build/site-source/site
+	@cp -R images site/index.md build/site-source && cp site/teachers.md build/site-source/site
 	@cp notebooks/[0-9]*.ipynb build/site-source/notebooks && cp $(APPENDIX)/*.ipynb build/site-source/$(APPENDIX)
 	@PYTHONPATH=tools .venv-site/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir site \
 		--doctree-dir build/site-source/.doctrees build/site-source build/site

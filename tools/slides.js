@@ -6,13 +6,13 @@ window.MathJax = {
 };
 addEventListener("load", () => {
     Reveal.initialize({
-        width: 1280, height: 720, margin: 0.03, center: false, hash: true, slideNumber: "c/t", transition: "none",
+        width: 1280, height: 720, margin: 0.03, center: false, hash: true, slideNumber: "c/t", navigationMode: "linear", transition: "none",
         plugins: [RevealNotes],
     });
     // A slide that is still too long is made smaller, as a whole; tests/browser says by how much at most.
     const fit = ({currentSlide}) => {
         currentSlide.style.zoom = 1;
-        currentSlide.style.zoom = Math.min(1, 720 / currentSlide.scrollHeight);
+        currentSlide.style.zoom = Math.min(1, 700 / currentSlide.scrollHeight);
     };
     Reveal.on("ready", fit);
     Reveal.on("slidechanged", fit);

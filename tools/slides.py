@@ -12,15 +12,14 @@ import base64
 import hashlib
 import io
 import re
+import struct
 import sys
 import tarfile
 import urllib.request
-from pathlib import Path
 
 import nbformat
-from nbconvert import SlidesExporter
-
 from chapter import FIGURE, NOTEBOOKS, ROOT, tags
+from nbconvert import SlidesExporter
 
 MAIN_LINE = "0[1-4]_*.ipynb"
 CACHE = ROOT / "build" / "slides" / ".packages"
@@ -66,8 +65,9 @@ TEMPLATE = (
 SHORT = 60  # words
 STANDS_OUT = ("**", "- ", "1. ", "| ", "$$")
 # The room on a slide of 1280 × 720 and what each thing takes of it, in pixels; slides.css sets the sizes.
-ROOM, HEADING, TEXT_LINE, CODE_LINE, TABLE_ROW, PICTURE, GAP = 650, 70, 34, 23, 28, 430, 18
-TEXT_WIDTH = 105  # characters
+ROOM, GAP, HEADING, TEXT_LINE, TEXT_WIDTH = 680, 16, 60, 34, 100  # TEXT_WIDTH in characters
+CODE_LINE, PICTURE, PICTURE_WIDTH = 23, 420, 1180
+TABLE_ROW, SMALL_ROW, MANY_ROWS = 28, 20, 21
 
 
 def main(arguments=None):
@@ -100,8 +100,9 @@ def fetch_assets():
             path.parent.mkdir(parents=True, exist_ok=True)
             with urllib.request.urlopen(REGISTRY.format(name=name, version=version), timeout=60) as answer:
                 path.write_bytes(verified(answer.read(), checksum, path.name))
-        archive = tarfile.open(fileobj=io.BytesIO(verified(path.read_bytes(), checksum, path.name)))
-        texts |= {file: archive.extractfile(f"package/{file}").read().decode() for file in files}
+        package = io.BytesIO(verified(path.read_bytes(), checksum, path.name))
+        with tarfile.open(fileobj=package) as archive:
+            texts |= {file: archive.extractfile(f"package/{file}").read().decode() for file in files}
     return texts
 
 
@@ -137,9 +138,9 @@ def arrange(cells):
     """Return the cells of a deck: each is the beginning of a slide, a part of one, or a note of the speaker's.
 
     A heading begins a slide, one of the third level a slide below it; so does what has no room on the last slide, and
-    whatever follows a question, for it is the answer.
+    whatever follows a question, for it is the answer. Such a slide repeats the heading.
     """
-    arranged, used, asked = [], 0, False
+    arranged, used, asked, title = [], 0, False, ""
     for cell in cells:
         for part in [cell] if "slideshow" in cell.metadata else parts(cell):
             kind, height = part.metadata.get("slideshow", {}).get("slide_type"), part_height(part)
@@ -147,6 +148,11 @@ def arrange(cells):
                 kind = "slide" if heading(part) in ("#", "##") else "-"
                 if kind == "-" and (asked or heading(part) or used + height > ROOM):
                     kind = "subslide"
+                if heading(part):
+                    title = part.source.partition("\n")[0].lstrip("# ")
+                elif kind == "subslide":
+                    arranged.append(markdown(f"#### {title}", "subslide"))
+                    kind, used, asked = "-", TEXT_LINE, False
                 part.metadata["slideshow"] = {"slide_type": kind}
             if kind in ("slide", "subslide", "-", "fragment"):
                 used, asked = (used if kind in ("-", "fragment") else 0) + height, False
@@ -187,19 +193,26 @@ def prose(section):
 
 
 def code(cell):
-    """Return the code of a cell and, apart, its outputs; the code of a picture or an answer is a note."""
+    """Return a cell of code, its outputs apart if both are too high; the code of a picture or an answer is a note."""
     outputs = [] if re.search(r"\bcheck(_prediction)?\(", cell.source) else cell.outputs
     source = nbformat.v4.new_code_cell(cell.source)
     if is_question(cell) or "hide-input" in tags(cell) or any("image/png" in o.get("data", {}) for o in outputs):
         source = note(f"```python\n{cell.source}\n```")
-    shown = nbformat.v4.new_code_cell(outputs=outputs)
-    shown.transient = {"remove_source": True}
-    return [shown, source] if outputs and source.cell_type == "markdown" else [source, *([shown] if outputs else [])]
+    whole = nbformat.v4.new_code_cell(cell.source, outputs=outputs)
+    shown = nbformat.v4.new_code_cell(outputs=outputs, metadata={"transient": {"remove_source": True}})
+    if source.cell_type == "markdown":
+        return [shown, source] if outputs else [source]
+    return [whole] if part_height(whole) <= ROOM - HEADING else [source, shown]
 
 
 def note(text):
     """Return a cell for the speaker's eyes."""
-    return nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": "notes"}})
+    return markdown(text, "notes")
+
+
+def markdown(text, slide_type):
+    """Return a cell of prose that is shown as `slide_type` says."""
+    return nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": slide_type}})
 
 
 def is_question(cell):
@@ -215,19 +228,28 @@ def heading(cell):
 def part_height(cell):
     """Return how high a cell is on a slide, in pixels, roughly."""
     if cell.cell_type == "markdown":
-        lines = sum(-(-len(line) // TEXT_WIDTH) for line in re.sub(r"(?<=\S)\n(?=\w)", " ", cell.source).split("\n"))
+        paragraphs = re.sub(r"(?<=\S)\n(?=\w)", " ", cell.source).split("\n")
+        lines = sum(max(0.4, -(-len(paragraph) // TEXT_WIDTH)) for paragraph in paragraphs)
         return TEXT_LINE * lines + GAP + (HEADING - TEXT_LINE if heading(cell) else 0)
-    return (CODE_LINE * len(cell.source.split("\n")) + GAP if cell.source else 0) + sum(map(output_height, cell.outputs))
+    source = CODE_LINE * len(cell.source.split("\n")) + GAP if cell.source else 0
+    return source + sum(map(output_height, cell.outputs))
 
 
 def output_height(output):
     """Return how high an output is on a slide, in pixels, roughly."""
     data = output.get("data", {})
     if "image/png" in data:
-        return PICTURE
+        return min(PICTURE, picture_height(data["image/png"])) + GAP
     if "text/html" in data:
-        return TABLE_ROW * data["text/html"].count("<tr") + GAP
+        rows = data["text/html"].count("<tr")
+        return (TABLE_ROW if rows < MANY_ROWS else SMALL_ROW) * rows + GAP
     return CODE_LINE * len((output.get("text") or data.get("text/plain", "")).splitlines()) + GAP
+
+
+def picture_height(png):
+    """Return how high a PNG in base 64 is where it may be PICTURE_WIDTH wide; a larger one is made smaller."""
+    width, height = struct.unpack(">II", base64.b64decode(png[:32])[16:24])
+    return height * min(1, PICTURE_WIDTH / width)
 
 
 if __name__ == "__main__":
