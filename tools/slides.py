@@ -67,7 +67,7 @@ STANDS_OUT = ("**", "- ", "1. ", "| ", "$$")
 # The room on a slide of 1280 × 720 and what each thing takes of it, in pixels; slides.css sets the sizes.
 ROOM, GAP, HEADING, TEXT_LINE, TEXT_WIDTH = 680, 16, 60, 34, 100  # TEXT_WIDTH in characters
 CODE_LINE, PICTURE, PICTURE_WIDTH = 23, 420, 1180
-TABLE_ROW, SMALL_ROW, MANY_ROWS = 28, 20, 21
+TABLE_ROW, SMALL_ROW, MANY_ROWS = 26, 20, 21
 
 
 def main(arguments=None):
