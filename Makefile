@@ -15,7 +15,7 @@ FRAMEWORKS := jax keras mxnet paddle
 REFERENCE := build/frameworks/pytorch.safetensors
 
 .PHONY: help setup chapter lab test test-browser test-colab test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
-.PHONY: lint format notebooks site stamp requirements gpu-results clean
+.PHONY: lint format notebooks site slides stamp requirements gpu-results clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -68,12 +68,15 @@ notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb 
 
 site: ## build the notebooks as pages to read, in build/site, and check their links; needs no PyTorch
 	@$(PYTHON) tools/environment.py site
-	@rm -rf build/site build/site-source && mkdir -p build/site-source/$(APPENDIX)
-	@cp -R images site/index.md build/site-source
+	@rm -rf build/site build/site-source && mkdir -p build/site-source/$(APPENDIX) build/site-source/site
+	@cp -R images site/index.md build/site-source && cp site/teachers.md build/site-source/site
 	@cp notebooks/[0-9]*.ipynb build/site-source/notebooks && cp $(APPENDIX)/*.ipynb build/site-source/$(APPENDIX)
 	@PYTHONPATH=tools .venv-site/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir site \
 		--doctree-dir build/site-source/.doctrees build/site-source build/site
 	@.venv-site/bin/python tools/check_site.py build/site
+
+slides: setup ## make slides of notebooks 1 to 4, a file each in build/slides, from their committed outputs
+	@$(BIN)/python tools/slides.py
 
 stamp: setup ## write the repository's address, that of its remote on GitHub, into the README and the notebooks
 	@$(BIN)/python tools/stamp.py

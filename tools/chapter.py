@@ -32,9 +32,8 @@ METADATA = {
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# JupyterLab's page leaves out what `nin_helpers.plots` says of a figure to those who cannot see it.
-PAGE = """\
-{%- extends 'lab/index.html.j2' -%}
+# nbconvert's pages leave out what `nin_helpers.plots` says of a figure to those who cannot see it.
+FIGURE = """\
 {%- block data_png scoped -%}
 <div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}">
 <img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
@@ -42,6 +41,7 @@ alt="{{ (output | get_metadata('alt', 'image/png') or '') | escape_html }}">
 </div>
 {%- endblock data_png -%}
 """
+PAGE = "{%- extends 'lab/index.html.j2' -%}\n" + FIGURE
 
 
 class ChapterError(Exception):

@@ -59,4 +59,4 @@ def notebook(request, notebooks):
 
 def pytest_collection_modifyitems(items):
     """Run the tests of one notebook one after another; those of test_notebooks.py, which look at its errors, last."""
-    items.sort(key=lambda item: item.callspec.params["notebook"] if hasattr(item, "callspec") else "")
+    items.sort(key=lambda item: item.callspec.params.get("notebook", "") if hasattr(item, "callspec") else "")
