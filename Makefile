@@ -4,6 +4,8 @@ PYTHON ?= python3
 ONLY ?=
 # seconds that one cell may take; the full profile on a CPU needs more
 CELL_TIMEOUT ?= 3600
+# how many tests run at once; each is made for one thread
+JOBS ?= 2
 # more options for JupyterLab, such as LAB_FLAGS="--no-browser --port 9999"
 LAB_FLAGS ?=
 GPU_MINUTES ?= 25
@@ -31,7 +33,7 @@ lab: setup ## open JupyterLab on notebooks/
 	$(BIN)/python -m jupyterlab notebooks $(LAB_FLAGS)
 
 test: lint ## ruff, the unit tests, then every notebook's outputs, on the smoke profile
-	$(BIN)/pytest --nbval
+	$(BIN)/pytest --nbval --numprocesses $(JOBS) --dist loadfile
 
 test-browser: setup ## run every notebook in JupyterLab, in a browser; screenshots go to build/screenshots/
 	$(BIN)/uv pip install --python $(BIN)/python --requirement tests/browser/requirements.txt

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of several tests that wait for each other would take minutes
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the notebooks' kernels too
 APPENDIX = Path(__file__).parent / "notebooks" / "frameworks"
 
 

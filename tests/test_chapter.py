@@ -49,18 +49,6 @@ def test_chapter_runs_a_notebook_and_says_what_came_out(tmp_path):
     assert not (tmp_path / "notebooks" / "01_tiny.ipynb").exists()
 
 
-def test_chapter_keeps_pictures_and_leaves_out_controls(tmp_path):
-    write_notebook(
-        tmp_path,
-        "from IPython.display import display\n"
-        "display({'image/png': 'aGk='}, raw=True)\n"
-        "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'a'}, 'text/plain': 'Box'}, raw=True)",
-    )
-    assert run_chapter(tmp_path, "--in-place").returncode == 0
-    outputs = json.loads((tmp_path / "notebooks" / "01_tiny.ipynb").read_text(encoding="utf-8"))["cells"][1]["outputs"]
-    assert [list(output["data"]) for output in outputs] == [["image/png"]]
-
-
 def test_chapter_names_the_cell_that_fails_and_forgets_older_results(tmp_path):
     write_notebook(tmp_path, "kept = 1", "raise KeyError('lost')", "kept = 2")
     stale = tmp_path / "build" / "runs" / "01_tiny.json"
@@ -75,13 +63,16 @@ def test_chapter_names_the_cell_that_fails_and_forgets_older_results(tmp_path):
 
 def test_notebooks_are_executed_in_place_and_stay_the_same(tmp_path, monkeypatch):
     monkeypatch.delenv("NIN_PROFILE", raising=False)
-    write_notebook(tmp_path, "print(6 * 7)", "import os\n\nprint(os.environ['NIN_PROFILE'])")
+    picture = "display({'image/png': 'aGk='}, raw=True)"
+    control = "display({'application/vnd.jupyter.widget-view+json': {'model_id': 'a'}, 'text/plain': 'Box'}, raw=True)"
+    write_notebook(tmp_path, "print(6 * 7)", "import os\n\nprint(os.environ['NIN_PROFILE'])", f"{picture}\n{control}")
     path = tmp_path / "notebooks" / "01_tiny.ipynb"
     assert run_chapter(tmp_path, "--in-place", "--only", "01").returncode == 0
     first = path.read_text(encoding="utf-8")
     cells = json.loads(first)["cells"]
-    assert [cell.get("execution_count") for cell in cells] == [None, 1, 2]
-    assert [cell["outputs"][0]["text"] for cell in cells[1:]] == [["42\n"], ["quick\n"]]
+    assert [cell.get("execution_count") for cell in cells] == [None, 1, 2, 3]
+    assert [cell["outputs"][0]["text"] for cell in cells[1:3]] == [["42\n"], ["quick\n"]]
+    assert [list(output["data"]) for output in cells[3]["outputs"]] == [["image/png"]], "without controls"
     assert run_chapter(tmp_path, "--in-place").returncode == 0
     assert path.read_text(encoding="utf-8") == first
     assert "no notebook" in run_chapter(tmp_path, "--only", "07").stderr

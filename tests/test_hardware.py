@@ -1,13 +1,14 @@
 """Devices, precisions and memory: what is taken, what is refused, and that memory is kept and given back."""
 
 import json
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from processes import finish, start
 
-from nin_helpers.hardware import autocast, is_out_of_memory, pick_device, pick_precision
+from nin_helpers.hardware import autocast, is_out_of_memory, keep_memory, pick_device, pick_precision
 
 
 def test_a_device_that_is_there_is_taken():
@@ -79,31 +80,32 @@ def test_what_says_that_memory_is_full(error, expected):
     assert is_out_of_memory(error) is expected
 
 
-FAULTS = """
-import json, resource, sys, torch
-from nin_helpers.hardware import keep_memory
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
-        torch.ones(16 * 2**20)  # 64 MiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
-torch.ones(1), resident()
-found = {"before": [faults(), resident()]}
-memory = keep_memory(torch.device("cpu"))
-faults()
-found["kept"] = [faults(), resident()]
-memory.close()
-found["after"] = resident()
-print(json.dumps(found))
-"""
+def measure_faults(path):
+    """Write how often the system is asked for pages, and how much memory is held, before and while it is kept."""
+    import resource  # there is none on Windows
+
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.ones(16 * 2**20)  # 64 MiB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    torch.ones(1), resident()
+    found = {"before": [faults(), resident()]}
+    memory = keep_memory(torch.device("cpu"))
+    faults()
+    found["kept"] = [faults(), resident()]
+    memory.close()
+    path.write_text(json.dumps(found | {"after": resident()}))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's memory")
-def test_memory_is_used_again_and_given_back_in_the_end():
-    out = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=300, check=True).stdout
-    found = json.loads(out)
+def test_memory_is_used_again_and_given_back_in_the_end(tmp_path):
+    finish(start(measure_faults, tmp_path / "found.json"))
+    found = json.loads((tmp_path / "found.json").read_text())
     assert found["kept"][0] < found["before"][0] / 10, "the system was asked for new pages"
     assert found["kept"][1] > found["before"][1] + 48  # MiB
     assert found["after"] < found["before"][1] + 16

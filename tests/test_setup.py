@@ -146,9 +146,3 @@ def test_nbval_runs_another_profile_where_one_is_set(pytest_in_a_chapter, monkey
 
 def test_plain_pytest_runs_the_unit_tests_alone(pytest_in_a_chapter):
     assert passed(pytest_in_a_chapter()) == {"tests/test_unit.py"}
-
-
-def test_nbval_collects_every_notebook_of_the_chapter():
-    result = run(sys.executable, "-m", "pytest", "--nbval", "--collect-only", "-q", "--ignore", "tests", cwd=ROOT)
-    names = {path.name for path in (ROOT / "notebooks").rglob("[0-9i]*.ipynb") if path.parent.name[0] != "."}
-    assert names <= set(re.findall(r"^notebooks/.*?([^/]*\.ipynb)::", result.stdout, re.MULTILINE))

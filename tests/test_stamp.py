@@ -11,15 +11,27 @@ from repository import ROOT, load, read, run
 
 
 @pytest.fixture
-def copy(tmp_path, monkeypatch):
-    """A copy of what `make stamp` reads and writes, in a repository of git's that has no remote."""
-    for name in ("notebooks", "tools"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("runs", ".*", "__pycache__"))
-    for name in ("README.md", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
+def repository(tmp_path, monkeypatch):
+    """A repository of git's that has the settings and no remote."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     run("git", "init", "--quiet", tmp_path)
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def copy(repository):
+    """A copy of what `make stamp` reads and writes."""
+    for name in ("notebooks", "tools"):
+        shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns("runs", ".*", "__pycache__"))
+    shutil.copy(ROOT / "README.md", repository)
+    return repository
+
+
+def address_in(folder, monkeypatch):
+    tool = load("stamp")
+    monkeypatch.setattr(tool, "ROOT", folder)
+    return tool.read_repository()
 
 
 def stamp(folder, repository=""):
@@ -62,11 +74,11 @@ def test_stamping_puts_the_links_in_and_takes_them_out(copy):
     assert stamp(copy)[1] == before
 
 
-@pytest.mark.parametrize("repository", ["nin", "https://github.com/someone/nin", "some one/nin", "a/b/c", "-a/b"])
-def test_stamping_refuses_what_is_no_address(copy, repository):
+@pytest.mark.parametrize("setting", ["nin", "https://github.com/someone/nin", "some one/nin", "a/b/c", "-a/b"])
+def test_stamping_refuses_what_is_no_address(copy, setting):
     before = stamp(copy)[1]
-    result, after = stamp(copy, repository)
-    assert result.returncode == 1 and repr(repository) in result.stderr and "OWNER/NAME" in result.stderr
+    result, after = stamp(copy, setting)
+    assert result.returncode == 1 and repr(setting) in result.stderr and "OWNER/NAME" in result.stderr
     assert after == before
 
 
@@ -86,12 +98,10 @@ def test_stamping_refuses_what_is_no_address(copy, repository):
         (None, ""),
     ],
 )
-def test_the_address_is_that_of_the_remote_where_it_is_on_github(copy, monkeypatch, remote, address):
-    tool = load("stamp")
-    monkeypatch.setattr(tool, "ROOT", copy)
+def test_the_address_is_that_of_the_remote_where_it_is_on_github(repository, monkeypatch, remote, address):
     if remote:
-        run("git", "-C", copy, "remote", "add", "origin", remote)
-    assert tool.read_repository() == address
+        run("git", "-C", repository, "remote", "add", "origin", remote)
+    assert address_in(repository, monkeypatch) == address
 
 
 def test_a_workflow_has_its_own_address_and_a_setting_comes_before_the_remote(copy, monkeypatch):
@@ -102,11 +112,8 @@ def test_a_workflow_has_its_own_address_and_a_setting_comes_before_the_remote(co
     assert "The address is the/workflow;" in stamp(copy, "the/setting")[0].stdout
 
 
-def test_the_remote_of_a_repository_around_this_one_is_not_ours(copy, monkeypatch):
-    run("git", "-C", copy, "remote", "add", "origin", "https://github.com/someone/nin")
-    inner = copy / "build" / "nin"
-    shutil.copytree(copy / "tools", inner / "tools")
-    shutil.copy(copy / "pyproject.toml", inner)
-    tool = load("stamp")
-    monkeypatch.setattr(tool, "ROOT", inner)
-    assert tool.read_repository() == ""
+def test_the_remote_of_a_repository_around_this_one_is_not_ours(repository, monkeypatch):
+    run("git", "-C", repository, "remote", "add", "origin", "https://github.com/someone/nin")
+    (repository / "inner").mkdir()
+    shutil.copy(repository / "pyproject.toml", repository / "inner")
+    assert address_in(repository / "inner", monkeypatch) == ""

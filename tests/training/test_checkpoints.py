@@ -4,14 +4,16 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
 import pytest
 import torch
+from processes import finish, start
+from tiny import equal_states, quiet, state_of
+from torch import nn
 
+from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN
 from nin_helpers.training import CheckpointError, find_checkpoints, load_checkpoint, make_config, save_checkpoint, train
 from nin_helpers.training.checkpoints import FILES
@@ -40,9 +42,9 @@ def run(data, folder=None, kill_at=None, **changes):
             raise Killed
 
     torch.manual_seed(config.seed)
-    model = NiN(init="alive", input_size=67)
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.BatchNorm1d(64), nn.Dropout(), nn.Linear(64, 10))
     history = train(model, data, config, on_evaluation, checkpoints=folder)
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}, history
+    return state_of(model), history
 
 
 def timeless(history):
@@ -58,7 +60,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(small, tmp_path, kill_at, changes
         run(small, tmp_path, kill_at, **changes)
     assert [int(path.name) for path in find_checkpoints(tmp_path)] == [3]
     weights, resumed = run(small, tmp_path, **changes)
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert equal_states(weights, expected)
     assert timeless(resumed) == timeless(history)
 
 
@@ -66,7 +68,7 @@ def test_a_run_that_is_done_is_not_repeated_and_two_checkpoints_stay(small, tmp_
     weights, history = run(small, tmp_path)
     assert [int(path.name) for path in find_checkpoints(tmp_path)] == [6, 7]
     again, same = run(small, tmp_path, kill_at=1)
-    assert all(torch.equal(again[name], weights[name]) for name in weights)
+    assert equal_states(again, weights)
     assert timeless(same) == timeless(history)
 
 
@@ -76,7 +78,8 @@ def test_checkpoints_come_by_the_clock_too(small, tmp_path, monkeypatch):
         "nin_helpers.training.checkpoints.save_checkpoint", lambda folder, step, *rest: steps.append(step)
     )
     config = make_config("smoke", batch_size=8, num_steps=4, num_evaluations=1, device="cpu", precision="fp32")
-    train(NiN(input_size=67), small, config, lambda history: None, checkpoints=tmp_path, checkpoint_minutes=0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(67 * 67, 10))
+    train(model, small, config, quiet, checkpoints=tmp_path, checkpoint_minutes=0)
     assert steps == [1, 2, 3, 4]
 
 
@@ -157,37 +160,34 @@ def test_what_a_kill_left_half_written_is_no_checkpoint(saved):
 
 # ---- SIGKILL
 
-SCRIPT = """
-import sys, torch
-torch.set_num_threads(1)
-from nin_helpers.datasets import load_data
-from nin_helpers.nin import NiN
-from nin_helpers.training import make_config, train
-config = make_config("smoke", batch_size=8, num_steps=40, num_evaluations=40, test_limit=8, validation_limit=8,
-                     device="cpu", precision="fp32")
-torch.manual_seed(0)
-model = NiN(init="alive", input_size=67)
-train(model, load_data("digits"), config, lambda history: print(len(history["evaluations"]), flush=True),
-      checkpoints=sys.argv[1], checkpoint_minutes=0)
-torch.save(model.state_dict(), sys.argv[2])
-"""
 KILLS = int(os.environ.get("NIN_KILLS", "2"))  # NIN_KILLS=20 for a thorough test
+
+
+def train_12_steps(checkpoints, weights):
+    """Train with a checkpoint after each step, then save the weights."""
+    sizes = {"batch_size": 8, "num_steps": 12, "num_evaluations": 12, "test_limit": 8, "validation_limit": 8}
+    config = make_config("smoke", device="cpu", precision="fp32", **sizes)
+    torch.manual_seed(0)
+    model = NiN(init="alive", input_size=67)
+    train(model, load_data("digits"), config, quiet, checkpoints=checkpoints, checkpoint_minutes=0)
+    torch.save(model.state_dict(), weights)
+
+
+def step_of(folder):
+    return max((int(path.name) for path in find_checkpoints(folder)), default=0)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_run_killed_at_any_moment_ends_in_the_same_bits(tmp_path):
-    command = [sys.executable, "-c", SCRIPT]
-    subprocess.run([*command, tmp_path / "whole", tmp_path / "whole.pt"], check=True, stdout=subprocess.DEVNULL)
+    whole, killed = ((tmp_path / name, tmp_path / f"{name}.pt") for name in ("whole", "killed"))
+    finish(start(train_12_steps, *whole))
     random = torch.Generator().manual_seed(int(time.time()))
-    seen = 0
     for _ in range(KILLS):
-        process = subprocess.Popen([*command, tmp_path / "killed", tmp_path / "killed.pt"], stdout=subprocess.PIPE)
-        for _ in range(3):  # get somewhere first
-            seen += bool(process.stdout.readline())
+        before, process = step_of(killed[0]), start(train_12_steps, *killed)
+        while step_of(killed[0]) < min(before + 3, 12):  # get somewhere first
+            time.sleep(0.01)
         time.sleep(torch.rand(1, generator=random).item() * 0.3)
         process.kill()
-        process.communicate()
-    assert seen > 0 and find_checkpoints(tmp_path / "killed")
-    subprocess.run([*command, tmp_path / "killed", tmp_path / "killed.pt"], check=True, stdout=subprocess.DEVNULL)
-    whole, killed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
-    assert whole.keys() == killed.keys() and all(torch.equal(whole[name], killed[name]) for name in whole)
+        process.join()
+    finish(start(train_12_steps, *killed))
+    assert equal_states(*(torch.load(weights, weights_only=True) for _, weights in (whole, killed)))

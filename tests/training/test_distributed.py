@@ -1,84 +1,73 @@
 """Several processes train together: two on this CPU end where one does, and only the first one writes."""
 
+import glob
 import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 
 import pytest
 import torch
-
-from nin_helpers.training import ProcessGroup
-
-# One epoch in uneven shares (13 and 12 of 25); no dropout, whose masks differ from process to process.
-SCRIPT = """
-import glob, json, os, sys, torch
-torch.set_num_threads(1)
+from processes import finish, start, together
+from tiny import equal_states, quiet, state_of, tiny_config, tiny_model
 from torch.optim.optimizer import register_optimizer_step_post_hook
+
 from nin_helpers.datasets import load_data
 from nin_helpers.nin import NiN
-from nin_helpers.training import end_process_group, make_config, train
-config = make_config("smoke", batch_size=25, num_epochs=1, num_evaluations=3, test_limit=100,
-                     validation_limit=50, optimizer="sgd", lr=0.001, schedule="constant", device="cpu",
-                     precision="fp32")
-torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process's weights are everybody's
-model = NiN(init="alive", input_size=67, dropout=0.0)
-first = {}
+from nin_helpers.training import ProcessGroup, end_process_group, evaluate, make_config, train
 
-
-def keep(optimizer, *_):
-    if not first:
-        first.update({name: tensor.clone() for name, tensor in model.state_dict().items()})
+CPU = {"device": "cpu", "precision": "fp32"}
 
 
 def gloo_threads():
     return sum("gloo" in open(path).read() for path in glob.glob("/proc/self/task/*/comm"))
 
 
-answered = []
-model.register_forward_hook(lambda model, x, _: None if model.training else answered.append(len(x[0])))
-register_optimizer_step_post_hook(keep)
-history = train(model, load_data("digits"), config, lambda history: None) | {"answered": sum(answered)}
-name = f"{sys.argv[1]}-{os.environ.get('RANK', 0)}"
-torch.save([first, model.state_dict()], f"{name}.pt")
-before = gloo_threads()
-end_process_group()
-json.dump(history | {"threads": [before, gloo_threads()]}, open(f"{name}.json", "w"))
-"""
+def save(folder, name, states, history):
+    name = f"{folder}/{name}-{os.environ.get('RANK', 0)}"
+    torch.save(states, f"{name}.pt")
+    with open(f"{name}.json", "w") as file:
+        json.dump(history, file)
 
 
-def launch(*command):
-    return run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command)
+def saved(folder, *names):
+    states = [torch.load(folder / f"{name}.pt", weights_only=True) for name in names]
+    return states, [json.loads((folder / f"{name}.json").read_text()) for name in names]
 
 
-def run(*command):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.run(
-        [sys.executable, *map(str, command)], capture_output=True, encoding="utf-8", timeout=300, env=environment
-    )
-    assert process.returncode == 0, process.stderr
-    return process
+def train_an_epoch(folder, name):
+    """One epoch of 11 steps, in uneven shares: 13 and 12 of 25; no dropout, whose masks differ between processes."""
+    digits = load_data("digits")
+    config = make_config(
+        "smoke", batch_size=25, num_epochs=1, num_evaluations=3, test_limit=100, validation_limit=50, optimizer="sgd",
+        lr=0.001, schedule="constant", **CPU,
+    )  # fmt: skip
+    torch.manual_seed(int(os.environ.get("RANK", 0)))  # the first process's weights are everybody's
+    model, first, answered = NiN(init="alive", input_size=67, dropout=0.0), {}, []
+    model.register_forward_hook(lambda model, x, _: None if model.training else answered.append(len(x[0])))
+    register_optimizer_step_post_hook(lambda *_: first or first.update(state_of(model)))
+    history = train(model, replace(digits, train=digits.train[:270]), config, quiet) | {"answered": sum(answered)}
+    before = gloo_threads()
+    end_process_group()
+    save(folder, name, [first, model.state_dict()], history | {"threads": [before, gloo_threads()]})
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """The folder with the weights of one process alone and of two together, and the histories."""
+    """The weights, after a step and after the epoch, of one process alone and of two together, and the histories."""
     folder = tmp_path_factory.mktemp("processes")
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    run(script, folder / "alone")
-    launch(script, folder / "two")
-    return folder, [json.loads((folder / f"{name}.json").read_text()) for name in ("alone-0", "two-0", "two-1")]
+    finish(start(train_an_epoch, folder, "alone"))
+    together(train_an_epoch, folder, "two")
+    return saved(folder, "alone-0", "two-0", "two-1")
 
 
 @pytest.mark.parametrize(("moment", "tolerance"), [(0, 1e-6), (1, 1e-3)], ids=["after a step", "after an epoch"])
 def test_two_processes_end_where_one_does(both, moment, tolerance):
-    """To rounding after one step; an epoch of 52 makes more of it: 0.1 % of the weights' norm."""
-    folder, _ = both
-    alone, *two = (
-        torch.load(folder / f"{name}.pt", weights_only=True)[moment] for name in ("alone-0", "two-0", "two-1")
-    )
+    """To rounding after one step; an epoch makes more of it: 0.1 % of the weights' norm."""
+    alone, *two = (states[moment] for states in both[0])
     assert all(torch.equal(two[0][name], two[1][name]) for name in alone)
     alone, together = (torch.cat([tensor.flatten() for tensor in state.values()]) for state in (alone, two[0]))
     assert (together - alone).norm() <= tolerance * alone.norm()
@@ -112,49 +101,31 @@ def test_no_thread_outlives_the_team(both):
         assert before > 0 and after == 0
 
 
-# Three epochs of four steps, with dropout and batch normalisation; with a third argument the stop button after step 6.
-RESUMED = """
-import json, os, sys, torch
-torch.set_num_threads(1)
-from dataclasses import replace
-from nin_helpers.datasets import load_data
-from nin_helpers.nin import NiN
-from nin_helpers.training import end_process_group, evaluate, make_config, train
-digits = load_data("digits")
-data = replace(digits, train=digits.train[:64])
-config = make_config("smoke", "modern", batch_size=16, num_epochs=3, num_evaluations=12, test_limit=99,
-                     validation_limit=9,
-                     device="cpu", precision="fp32")
-torch.manual_seed(0)
-model = NiN(**config.model_options())
+def train_three_epochs(checkpoints, folder, name, stop_at=None):
+    """Three epochs of four steps, with dropout and batch normalisation; the stop button after step `stop_at`."""
+    digits = load_data("digits")
+    data = replace(digits, train=digits.train[:64])
+    sizes = {"batch_size": 16, "num_epochs": 3, "num_evaluations": 12, "test_limit": 99, "validation_limit": 9}
+    config = make_config("smoke", "modern", **sizes, **CPU)
+    torch.manual_seed(0)
+    model = NiN(**config.model_options())
 
+    def stop(history):
+        if history["evaluations"][-1]["step"] == stop_at:
+            raise KeyboardInterrupt
 
-def stop(history):
-    if sys.argv[3:] and history["evaluations"][-1]["step"] == 6:
-        raise KeyboardInterrupt
-
-
-history = train(model, data, config, stop, checkpoints=sys.argv[1])
-name = f"{sys.argv[2]}-{os.environ['RANK']}"
-torch.save(model.state_dict(), f"{name}.pt")
-json.dump(history | {"evaluated": evaluate(model, data, config)}, open(f"{name}.json", "w"))
-end_process_group()
-"""
+    history = train(model, data, config, stop, checkpoints=checkpoints)
+    save(folder, name, model.state_dict(), history | {"evaluated": evaluate(model, data, config)})
+    end_process_group()
 
 
 def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(RESUMED)
-    launch(script, tmp_path / "whole", tmp_path / "whole")
-    launch(script, tmp_path / "stopped", tmp_path / "half", "stop")
-    launch(script, tmp_path / "stopped", tmp_path / "resumed")
-    names = ["whole-0", "half-0", "resumed-0", "resumed-1"]
-    whole, half, *resumed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in names)
-    assert any(not torch.equal(whole[name], half[name]) for name in whole)
-    for state in resumed:
-        assert all(torch.equal(whole[name], state[name]) for name in whole)
-    histories = [json.loads((tmp_path / f"resumed-{rank}.json").read_text()) for rank in (0, 1)]
-    assert [history["test_accuracy"] for history in histories] == [histories[0]["evaluated"]["test_accuracy"]] * 2
+    together(train_three_epochs, tmp_path / "1", tmp_path, "whole")
+    together(train_three_epochs, tmp_path / "2", tmp_path, "half", 6)
+    together(train_three_epochs, tmp_path / "2", tmp_path, "resumed")
+    (whole, half, *resumed), (*_, one, other) = saved(tmp_path, "whole-0", "half-0", "resumed-0", "resumed-1")
+    assert not equal_states(whole, half) and all(equal_states(whole, state) for state in resumed)
+    assert one["test_accuracy"] == other["test_accuracy"] == one["evaluated"]["test_accuracy"]
 
 
 def test_checkpoints_by_the_clock_are_agreed_upon(monkeypatch):
@@ -166,13 +137,27 @@ def test_checkpoints_by_the_clock_are_agreed_upon(monkeypatch):
     assert group.any(100, due=False) and asked == [0.0]
 
 
+def train_compiled():
+    digits = load_data("digits")
+    warnings.simplefilter("error", UserWarning)
+    train(tiny_model(), replace(digits, train=digits.train[:70]), tiny_config(compile=True, num_steps=2), quiet)
+    end_process_group()
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a compiler on a CPU")
+def test_two_processes_compile_whole_shares():
+    """The last one, 3 of 6 images, is too small to be worth it and goes plain."""
+    together(train_compiled)
+
+
 def test_the_command_line_runs_under_torchrun_and_writes_once(tmp_path):
-    """Compiled, where there is a compiler: the batch's last share is too small to be worth it and goes plain."""
-    command = ["-m", "nin_helpers", "train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu"]
-    process = launch(*command, *(["--compile"] if shutil.which("g++") else []), "--out", tmp_path / "run")
-    out = process.stdout
-    assert "compile failed" not in process.stderr
-    assert out.count("test accuracy") == 1 and out.count("train, ") == 1
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "nin_helpers"]
+    command += ["train", "--profile", "smoke", "--dataset", "digits", "--device", "cpu", "--out", str(tmp_path / "run")]
+    command += ["--epochs", "1", "--batch-size", "400"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300, env=environment)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("test accuracy") == 1 and process.stdout.count("train, ") == 1
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.json", "weights.safetensors"]
 
 

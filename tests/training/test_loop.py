@@ -79,11 +79,6 @@ def test_the_last_step_always_has_an_evaluation(digits, num_steps, num_evaluatio
     assert len(history["evaluations"]) == min(num_steps, num_evaluations)
 
 
-def test_epochs_cover_the_data(digits):
-    config = tiny_config(num_steps=None, num_epochs=3, batch_size=1000)
-    assert train(tiny_model(), digits, config, quiet)["num_steps"] == 3 * math.ceil(len(digits.train) / 1000)
-
-
 def test_a_bar_on_standard_error_or_a_function_gets_the_history_at_each_evaluation(digits, capsys):
     train(tiny_model(), digits, tiny_config())
     captured, counts = capsys.readouterr(), []
@@ -141,18 +136,6 @@ def test_train_leaves_the_data_alone_and_never_trains_on_held_out_and_test_image
 def test_a_part_without_images_is_named(digits, split):
     with pytest.raises(ValueError, match=rf"^data.{split} is empty"):
         train(tiny_model(), replace(digits, **{split: digits.train[:0]}), tiny_config(), quiet)
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"device": "cuda:97"}, "device='cuda:97' cannot be used here"),
-        ({"precision": "fp16"}, "precision='fp16' is many"),
-    ],
-)
-def test_a_device_or_precision_that_cannot_be_used_is_refused(digits, changes, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        train(tiny_model(), digits, tiny_config(**changes), quiet)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_a_warning(digits):
