@@ -294,27 +294,26 @@ def show_maps(images, maps, titles, heading="", columns=6, brightest=None):
 
 
 def plot_way(image, blocks, title="", count=6):
-    """Draw an image's way through a network: for each block, its strongest maps behind window and 1 × 1 layers.
+    """Draw an image's way through a network: of each block, some maps behind its window and its 1 × 1 layers.
 
-    image: (height, width). blocks: {block: (maps, maps)} as `diagnostics.block_maps` has them, of one image each; the
-    strongest are those with the largest mean.
+    image: (height, width). blocks: {block: (maps, maps)} as `diagnostics.block_maps` has them, of one image each. The
+    `count` maps are those that vary most from pixel to pixel.
     """
     figure, axes = _subplots(
-        len(blocks) + 1, 2 * count + 1, title=title, figsize=(10, 0.95 * (len(blocks) + 1)),
-        width_ratios=[1] * count + [0.5] + [1] * count,
+        len(blocks) + 1, 2 * count + 1, title=title, figsize=(10, len(blocks) + 1),
+        width_ratios=[1] * count + [0.4] + [1] * count,
     )  # fmt: skip
+    figure.get_layout_engine().set(h_pad=0.13)  # for the words above each row
     for axis in axes.flat:
         axis.axis("off")
     axes[0, 0].imshow(image, cmap="gray")
-    axes[0, 0].set_title("the picture", fontsize=8)
     for row, (name, pair) in zip(axes[1:], blocks.items()):
         for half, maps, part in ((row[:count], pair[0][0], "window"), (row[count + 1 :], pair[1][0], "1 × 1 layers")):
             maps = np.asarray(maps)
-            strongest = maps.mean(axis=(1, 2)).argsort()[::-1]
-            for axis, channel in zip(half, strongest):
+            for axis, channel in zip(half, maps.std(axis=(1, 2)).argsort()[::-1]):
                 axis.imshow(maps[channel], cmap="viridis", vmin=0)
-            _, height, width = maps.shape
-            half[0].set_title(f"{name}, {part}: {len(maps)} maps of {height} × {width}", fontsize=8, loc="left")
+            text = f"{name}, {part}: {len(maps)} maps of {maps.shape[1]} × {maps.shape[2]}"
+            half[0].text(0, 1.06, text, fontsize=8.5, transform=half[0].transAxes).set_in_layout(False)
     return figure
 
 

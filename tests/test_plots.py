@@ -88,12 +88,12 @@ def test_the_look_is_one_and_stays_with_our_figures():
 # the figures, one by one
 
 
-def test_the_way_shows_the_strongest_maps_of_each_block_behind_window_and_per_pixel_layers():
-    maps = np.arange(8.0).reshape(1, 8, 1, 1) + np.zeros((1, 8, 3, 2))
-    figure = plots.plot_way(np.zeros((4, 4)), {"block1": (maps, maps[:, ::-1])}, "title", count=2)
+def test_the_way_shows_the_maps_that_vary_most_behind_window_and_per_pixel_layers():
+    maps = np.arange(8.0).reshape(1, 8, 1, 1) * np.arange(6).reshape(1, 1, 3, 2)
+    figure = plots.plot_way(np.zeros((4, 4)), {"block1": (maps, maps[:, :3])}, "title", count=2)
     shown = [axis for axis in figure.axes if axis.images]
-    assert [axis.images[0].get_array().max() for axis in shown] == [0, 7, 6, 7, 6]
-    assert shown[1].get_title(loc="left") == "block1, window: 8 maps of 3 × 2"
+    assert [axis.images[0].get_array().max() for axis in shown] == [0, 35, 30, 10, 5]
+    assert [text.get_text() for text in shown[1].texts] == ["block1, window: 8 maps of 3 × 2"]
 
 
 def test_images_are_shown_with_their_titles():
