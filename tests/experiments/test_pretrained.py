@@ -3,7 +3,6 @@
 import hashlib
 import json
 
-import pytest
 import torch
 from safetensors.torch import save_file
 
@@ -37,7 +36,6 @@ def test_a_run_is_published_with_what_its_16_bits_answer(digits, tmp_path):
     assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
-@pytest.mark.skipif(not PRETRAINED.is_file(), reason="the network of the package is not trained yet")
 def test_the_card_in_results_is_of_the_file_in_the_package():
     (card,) = load_result("pretrained")["runs"]
     assert card["sha256"] == hashlib.sha256(PRETRAINED.read_bytes()).hexdigest()
