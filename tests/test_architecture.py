@@ -1,5 +1,6 @@
 """NiN in numbers, against the layers themselves."""
 
+import numpy as np
 import pytest
 import torch
 from textbook import textbook_nin
@@ -10,9 +11,11 @@ from nin_helpers.architecture import (
     feature_sizes,
     head_parameters,
     last_feature_size,
+    map_fields,
     smallest_input_size,
 )
 from nin_helpers.nin import NiN
+from nin_helpers.shapes import fields
 
 
 def run_the_layers(size):
@@ -82,3 +85,10 @@ def test_head_parameters_refuse_what_is_no_head():
         head_parameters("gap", num_classes=0)
     with pytest.raises(ValueError, match="input_size=66 is too small"):
         head_parameters("fc", 66)
+
+
+def test_the_fields_of_the_map_are_those_of_the_networks_own_layers():
+    layers = [layer for layer in NiN().modules() if hasattr(layer, "kernel_size")]
+    numbers = [(layer.kernel_size, layer.stride, layer.padding) for layer in layers]
+    windows = [[np.max(number) for number in window] for window in numbers]  # 3 or (3, 3): both are a square's
+    assert map_fields(224) == fields(224, windows)

@@ -76,3 +76,8 @@ def test_a_profile_has_the_operations_of_one_call_in_order():
 )
 def test_kinds_of_operations(name, kind):
     assert kind_of(name) == kind
+
+
+def test_the_backward_pass_begins_with_the_first_operation_that_is_called_so():
+    events = [("convolution", "conv", 0.0, 1.0), ("ReLU", "ThresholdBackward0", 2.0, 1.0), ("x", "backward", 4.0, 1.0)]
+    assert roofline.backward_begins(events) == 2.0

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nin_helpers.shapes import conv_output_size, judge_size, ladder
+from nin_helpers.shapes import conv_output_size, fields, judge_size, ladder
 
 
 @pytest.mark.parametrize("kernel_size, stride", list(itertools.product((1, 2, 3, 5, 11), (1, 2, 4))))
@@ -109,3 +109,15 @@ def test_a_guess_is_judged(guess, right):
     found, sentence = judge_size(step, guess)
     assert found == right
     assert sentence.endswith("behind pool 1 there are ⌊(54 + 2·0 − 3) / 2⌋ + 1 = 26 pixels.")
+
+
+def test_a_field_is_where_a_gradient_arrives():
+    windows, x = [(5, 2, 1), (3, 2, 0), (3, 1, 1)], torch.zeros(1, 1, 31, requires_grad=True)  # no row of it is unused
+    layers = [nn.Conv1d(1, 1, *window) for window in windows]
+    for layer in layers:
+        nn.init.ones_(layer.weight)
+    found = fields(31, windows)
+    for (first, last), output in zip(found, nn.Sequential(*layers)(x).flatten(), strict=True):
+        (gradient,) = torch.autograd.grad(output, x, retain_graph=True)
+        seen = gradient.flatten().nonzero().flatten().tolist()
+        assert seen == list(range(max(first, 0), min(last, 30) + 1))
