@@ -33,7 +33,7 @@ lab: setup ## open JupyterLab on notebooks/
 test: lint ## ruff, the unit tests, then every notebook's outputs, on the smoke profile
 	$(BIN)/pytest --nbval
 
-test-browser: setup ## run every notebook in JupyterLab, in a browser; screenshots go to build/screenshots/
+test-browser: setup site ## look at the pages and run every notebook in JupyterLab, in a browser; into build/screenshots/
 	$(BIN)/uv pip install --python $(BIN)/python --requirement tests/browser/requirements.txt
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/pytest tests/browser

@@ -10,6 +10,7 @@ import posixpath
 from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from site_notebooks import FOLD, for_a_page  # tools/ is on the path, see the Makefile
 from sphinx import addnodes
 from stamp import BRANCH, read_repository
@@ -21,6 +22,8 @@ GITHUB = f"https://github.com/{REPOSITORY}"
 project = html_title = "Network in Network"
 extensions = ["myst_nb"]
 nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"  # browsers typeset it by themselves, without a script from elsewhere
 html_theme = "sphinx_book_theme"
 html_static_path = html_css_files = ["site.css"]
 html_use_index = False
@@ -46,10 +49,17 @@ def setup(app):
     """Connect what is below with Sphinx; texts marked `only published` are shown if there is an address."""
     if REPOSITORY:
         app.tags.add("published")
+    app.add_html_math_renderer("mathml", inline_renderers=(typeset, None), block_renderers=(typeset, None))
     app.connect("source-read", prepare)
     app.connect("html-page-context", leave_out_launch_buttons, priority=900)  # behind the theme, which adds them
     for change in (close_folds, describe_pictures, link_to_repository):
         app.connect("doctree-read", change)
+
+
+def typeset(writer, node):
+    """Write a formula as MathML; one that docutils can't read ends the build."""
+    writer.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    raise nodes.SkipNode
 
 
 def leave_out_launch_buttons(app, pagename, templatename, context, doctree):

@@ -29,14 +29,22 @@ def test_a_widget_leaves_its_picture_and_the_set_up_goes():
     }
     printed = {"output_type": "stream", "name": "stdout", "text": "1"}
     cells = [
-        {"cell_type": "markdown", "source": "on google.colab too"},
+        {"cell_type": "markdown", "metadata": {}, "source": "on google.colab too"},
         {"cell_type": "code", "source": ["import sys\n", 'if "google.colab" in sys.modules: pass'], "outputs": []},
-        {"cell_type": "code", "source": "show()", "outputs": [picture, widget, printed]},
+        {"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [picture, widget, printed]},
     ]
     notebook, texts = tool.for_a_page("09_new", {"metadata": {"widgets": {}, "kernelspec": {}}, "cells": cells})
     assert notebook["metadata"] == {"kernelspec": {}}
     assert notebook["cells"] == [cells[0], {**cells[2], "outputs": [picture, printed]}]
     assert texts == ["a"]
+
+
+@pytest.mark.parametrize(("source", "what"), [("x = 1\nassert x", "check"), ("assertion = 1", "code")])
+def test_a_folded_cell_says_what_it_hides(source, what):
+    cell = {"cell_type": "code", "metadata": {"tags": ["hide-input"]}, "source": source, "outputs": []}
+    notebook, _ = tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]})
+    prompts = {"code_prompt_show": f"Show the {what}", "code_prompt_hide": f"Hide the {what}"}
+    assert notebook["cells"][0]["metadata"]["mystnb"] == prompts
 
 
 def test_a_fold_opens_where_the_solution_begins():

@@ -1,6 +1,7 @@
 """What a page of `make site` shows otherwise than the notebook that it is made from."""
 
 import json
+import re
 from pathlib import Path
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -12,6 +13,7 @@ FOLD = '<details class="solution"><summary>Solution</summary>'
 def for_a_page(name, notebook):
     """Return notebook `name` as a page is made from it, and the texts of its figures in their order."""
     leave_out_what_needs_a_kernel(notebook)
+    say_what_is_folded(notebook)
     if name == SOLUTIONS:
         fold_solutions(notebook, json.loads((NOTEBOOKS / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
@@ -28,6 +30,16 @@ def leave_out_what_needs_a_kernel(notebook):
     for cell in notebook["cells"]:
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if WIDGET not in output.get("data", {})]
+
+
+def say_what_is_folded(notebook):
+    """Write on each folded cell what a click shows: a check of the text, or other code."""
+    for cell in notebook["cells"]:
+        if "hide-input" in cell["metadata"].get("tags", []):
+            checks = re.search(r"^ *(assert|torch\.testing|np\.testing)\b", text(cell), re.MULTILINE)
+            what = "check" if checks else "code"
+            prompts = {"code_prompt_show": f"Show the {what}", "code_prompt_hide": f"Hide the {what}"}
+            cell["metadata"]["mystnb"] = prompts
 
 
 def fold_solutions(solutions, exercises):

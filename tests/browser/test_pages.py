@@ -1,0 +1,54 @@
+"""The pages of `make site` in a browser: nothing on them is cut off, and what is folded is closed."""
+
+import pytest
+
+from lab import ROOT
+
+SITE = ROOT / "build" / "site"
+CLIPPED = """() => [...document.querySelectorAll('.bd-article :is(pre, table, img)')]
+    .filter(element => element.checkVisibility() && !element.closest('.pst-scrollable-table-container'))
+    .filter(element => {
+        const cell = element.closest('.cell_output, .cell_input, .highlight') ?? element;
+        return [element, cell].some(part => part.scrollWidth > part.clientWidth + 1);
+    })
+    .map(element => element.innerText.slice(0, 80) || element.src)"""
+OPEN_ALL = "document.querySelectorAll('details').forEach(fold => fold.open = true)"
+
+
+@pytest.fixture
+def visit(browser):
+    """A function that opens each page of the notebooks in a window so wide, and yields its name and the page."""
+    paths = sorted(SITE.glob("notebooks/**/*.html"))
+    assert len(paths) >= 10, "make site comes first"
+
+    def visit(width):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        for path in paths:
+            page.goto(path.as_uri())
+            yield path.stem, page
+        page.close()
+
+    return visit
+
+
+def test_nothing_is_cut_off_on_a_laptop(visit):
+    clipped = {}
+    for name, page in visit(1280):
+        page.evaluate(OPEN_ALL)
+        clipped[name] = page.evaluate(CLIPPED)
+    assert not {name: parts for name, parts in clipped.items() if parts}
+
+
+def test_a_phone_scrolls_a_page_only_downwards(visit):
+    for name, page in visit(390):
+        page.evaluate(OPEN_ALL)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_folded_cells_are_closed_and_say_what_they_hide(visit):
+    labels = set()
+    for _, page in visit(1280):
+        folds = page.locator("details.hide.above-input")
+        labels |= set(folds.locator("summary .collapsed").all_text_contents())
+        assert not page.locator("details[open]").count()
+    assert "Show the check" in labels <= {"Show the check", "Show the code"}
