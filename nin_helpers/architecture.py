@@ -1,7 +1,7 @@
 """NiN in numbers: windows, widths, sizes and heads. Imports no torch."""
 
 from nin_helpers.checks import check_choice, check_whole_number
-from nin_helpers.shapes import conv_output_size
+from nin_helpers.shapes import conv_output_size, fields
 
 HEADS = ("gap", "fc", "fc3")
 INITS = ("default", "xavier", "kaiming", "alive")
@@ -64,6 +64,16 @@ def feature_sizes(input_size):
 def last_feature_size(input_size):
     """Return the height in pixels of the map that global average pooling gets; raises as `feature_sizes` does."""
     return feature_sizes(input_size)[-1][1]
+
+
+def map_fields(input_size):
+    """Return [(first, last), …]: which rows (or columns) of a picture each one of a class map of NiN sees, in pixels.
+
+    Raises as `feature_sizes` does; see `shapes.fields`.
+    """
+    last_feature_size(input_size)
+    windows = [window for _, *block in BLOCKS for window in (block, (*POOL, 0))]
+    return fields(input_size, [*windows, (3, 1, 1)])
 
 
 def smallest_input_size(feature_size=1):

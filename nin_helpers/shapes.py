@@ -28,6 +28,20 @@ def conv_output_size(size, kernel_size, stride=1, padding=0):
     return (size + 2 * padding - kernel_size) // stride + 1
 
 
+def fields(size, windows):
+    """Return [(first, last), …]: which pixels of `size` each one behind the `windows` sees, its receptive field.
+
+    windows: [(kernel_size, stride, padding), …], one behind another. A field that reaches over an edge, into the
+    padding, begins below 0 or ends above size − 1. Raises as `conv_output_size` does.
+    Source: Dumoulin and Visin (2016), as above; Araujo, Norris and Sim, "Computing receptive fields", Distill (2019).
+    """
+    first, extent, step = 0, 1, 1
+    for kernel_size, stride, padding in windows:
+        size = conv_output_size(size, kernel_size, stride, padding)
+        first, extent, step = first - padding * step, extent + (kernel_size - 1) * step, stride * step
+    return [(first + place * step, first + place * step + extent - 1) for place in range(size)]
+
+
 @dataclass(frozen=True)
 class ShapeStep:
     """One step of a shape ladder: a window that goes over a square of `size` pixels.

@@ -10,6 +10,7 @@ from nin_helpers.architecture import (
     feature_sizes,
     head_parameters,
     last_feature_size,
+    map_fields,
     smallest_input_size,
 )
 from nin_helpers.nin import NiN
@@ -38,6 +39,13 @@ def test_the_smallest_input_size_is_where_the_layers_begin_to_work():
     assert smallest == 67
     assert run_the_layers(smallest)[5:] == [1]
     assert len(run_the_layers(smallest - 1)) == 5
+
+
+def test_only_the_middle_of_a_map_sees_its_whole_field():
+    """Of 195 pixels, which the padding makes less at the edges; at 131 each place sees the whole picture."""
+    seen = [min(last, 194) - max(first, 0) + 1 for first, last in map_fields(195)]
+    assert seen == [131, 163, 195, 163, 131]
+    assert all(first <= 0 and last >= 130 for first, last in map_fields(131))
 
 
 @pytest.mark.parametrize("feature_size", [1, 2, 3, 5])
