@@ -36,7 +36,7 @@ def show_images(images, titles, heading="", columns=10):
 
 
 def plot_networks(stacks):
-    """Draw networks side by side as stacks of layers, first layer at the bottom; short ones share a column.
+    """Draw networks side by side as stacks of layers, first layer at the bottom.
 
     stacks: {network: [(text, kind, group), …]}, kind one of "conv", "pointwise", "fc", "pool", "mean"; neighbours with
     the same group (not None) get a frame around them: a block.
@@ -45,15 +45,10 @@ def plot_networks(stacks):
         "conv": ("k × k convolution", BLUE), "pointwise": ("1 × 1 convolution", ORANGE), "fc": ("fully connected", RED),
         "pool": ("max pooling", GREY), "mean": ("global average pooling", GREEN),
     }  # fmt: skip
-    height, columns = max(map(len, stacks.values())), []
-    for name, layers in stacks.items():
-        if not columns or sum(len(stacks[other]) + 2 for other in columns[-1]) + len(layers) > height:
-            columns.append([])
-        columns[-1].append(name)
-    figure, axes = _subplots(1, len(columns), figsize=(2.7 * len(columns), 0.32 * height + 1), squeeze=False)
-    for axis, names in zip(axes.flat, columns):
-        for place, name in enumerate(reversed(names)):
-            _draw_stack(axis, name, stacks[name], kinds, place * (height + 2) / len(names))
+    height = max(map(len, stacks.values()))
+    figure, axes = _subplots(1, len(stacks), figsize=(2.7 * len(stacks), 0.32 * height + 1), squeeze=False)
+    for axis, (name, layers) in zip(axes.flat, stacks.items()):
+        _draw_stack(axis, name, layers, kinds)
         axis.set(xlim=(-0.08, 1.08), ylim=(-0.7, height + 0.3))
         axis.axis("off")
     used = {kind for layers in stacks.values() for _, kind, _ in layers}
@@ -63,9 +58,9 @@ def plot_networks(stacks):
     return figure
 
 
-def _draw_stack(axis, name, layers, kinds, bottom):
+def _draw_stack(axis, name, layers, kinds):
     groups = {}
-    for level, (text, kind, group) in zip(itertools.count(bottom), layers):
+    for level, (text, kind, group) in enumerate(layers):
         _, colour = kinds[kind]
         axis.barh(level, 1, 0.72, color=colour, alpha=0.35, edgecolor=colour)
         axis.text(0.5, level, text, ha="center", va="center", fontsize=8.5)
@@ -74,7 +69,7 @@ def _draw_stack(axis, name, layers, kinds, bottom):
         if group is not None:
             edges = (-0.04, levels[0] - 0.45), 1.08, len(levels) - 0.1
             axis.add_patch(plt.Rectangle(*edges, fill=False, color="black", linewidth=1.2))
-    axis.text(0.5, bottom + len(layers) - 0.2, name, ha="center", va="center", fontsize=12)
+    axis.text(0.5, len(layers) - 0.2, name, ha="center", va="center", fontsize=12)
 
 
 def plot_bars(values, xlabel, title="", text="{:,.0f}", kinds=None, log=False):
@@ -222,14 +217,18 @@ def plot_curves(curves, xlabel, ylabel, title=""):
 
 
 def plot_followers(losses, title=""):
-    """Draw the losses of {name: [one for each step]}, and how far each is from the first one's, in percent of it."""
+    """Draw the losses of {name: [one for each step]}, and how far each has been from the first one's, in percent of it.
+
+    The losses lie on each other: each is drawn narrower than the one before, so that all can be seen.
+    """
     figure, (left, right) = _subplots(1, 2, title=title, figsize=(9, 3.4))
-    first, *_ = losses.values()
-    for name, values in losses.items():
-        left.plot(values, markevery=10, label=name)
-        right.plot([100 * (value - start) / start for value, start in zip(values, first)], markevery=10)
+    first = np.array(next(iter(losses.values())))
+    for number, (name, values) in enumerate(losses.items(), 1):
+        left.plot(values, linewidth=1 + 2 * (len(losses) - number), linestyle="-", marker="", label=name)
+        farthest = np.maximum.accumulate(abs(np.array(values) / first - 1))
+        right.plot(100 * farthest, markevery=10)
     left.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    right.set(xlabel="step", ylabel=f"% away from {next(iter(losses))}")
+    right.set(xlabel="step", ylabel=f"% away from {next(iter(losses))}, at most so far")
     left.legend(fontsize=8)
     return figure
 
@@ -266,15 +265,15 @@ def plot_costs(costs, title=""):
     return figure
 
 
-def show_maps(images, maps, titles, heading="", columns=6, brightest=None):
-    """Draw images (count, height, width), each with its map (count, h, w) laid over it: bright is more evidence.
+def show_maps(images, maps, titles, heading="", columns=3, brightest=None, centres=None):
+    """Draw images (count, height, width), each beside its map (count, h, w): bright is more evidence.
 
-    A map is enlarged without blurring: one square is one of its pixels. brightest: the value with the brightest colour;
-    None: each map's own largest.
+    brightest: the value with the brightest colour; None: each map's own largest. centres: see `_colour_map`.
     """
-    figure, axes = _image_grid(images, titles, heading, columns, (1.5, 1.9))
-    for axis, values in zip(axes, maps, strict=True):
-        _lay_over(axis, values, brightest)
+    pairs, texts = zip(images, maps, strict=True), ((title, "") for title in titles)
+    figure, axes = _image_grid(sum(pairs, ()), sum(texts, ()), heading, 2 * columns, (1.1, 1.4))
+    for picture, beside, values in zip(axes[::2], axes[1::2], maps):
+        _colour_map(picture, beside, values, centres, brightest)
     return figure
 
 
@@ -291,11 +290,16 @@ def _image_grid(images, titles, heading, columns, size):
     return figure, axes.flat[: len(images)]
 
 
-def _lay_over(axis, values, brightest=None):
-    """Draw a map (h, w) over the image of `axis`, one square for each pixel of the map; return the map's artist."""
-    values, (image,) = np.asarray(values), axis.images
-    top = brightest or max(values.max(), 1e-9)
-    return axis.imshow(values, cmap="viridis", alpha=0.5, extent=image.get_extent(), vmin=0, vmax=top)
+def _colour_map(picture, beside, values, centres, brightest=None):
+    """Draw a map (h, w) on the axis `beside`, and its pixels as squares on that of its picture; return the map's image.
+
+    centres: the middle of what each row, and each column, of the map sees, in pixels of the picture; None: no squares.
+    """
+    values = np.asarray(values)
+    style = {"cmap": "viridis", "vmin": 0, "vmax": brightest or max(values.max(), 1e-9)}
+    if centres is not None:
+        picture.scatter(*np.meshgrid(centres, centres), 36, values, marker="s", edgecolors="white", **style)
+    return beside.imshow(values, **style)
 
 
 def plot_ladder(rungs, title=""):
@@ -346,7 +350,7 @@ def plot_first_steps(runs, step, title="", num_classes=10):
     panels = (
         ("loss", "loss", (0, 3)),
         ("live", "live channels behind ReLUs", (0, 1.05)),
-        ("gradient", "norm of the gradient", (1e-3, 1e3)),
+        ("gradient", "norm of the gradient", (1e-2, 1e3)),
     )
     for axis, (key, label, limits) in zip(axes, panels):
         for name, states in runs.items():
@@ -369,19 +373,20 @@ def plot_first_steps(runs, step, title="", num_classes=10):
     return figure
 
 
-def plot_class_map(image, values, logits, chosen, title=""):
-    """Draw an image (height, width) under a class's map (h, w), beside the logits {class: number}, one chosen."""
-    figure, (left, right) = _subplots(1, 2, title=title, figsize=(8, 3.4), width_ratios=[1, 1.5])
+def plot_class_map(image, values, logits, chosen, title="", centres=None):
+    """Draw an image (height, width), a class's map (h, w), and the logits {class: number}, one chosen, side by side."""
+    figure, (left, middle, right) = _subplots(1, 3, title=title, figsize=(9, 3.2), width_ratios=[1, 1, 1.4])
     left.imshow(image, cmap="gray")
-    figure.colorbar(_lay_over(left, values), ax=left, shrink=0.8)
-    left.set_title(f"map of {chosen}", fontsize=10)
-    left.axis("off")
+    figure.colorbar(_colour_map(left, middle, values, centres), ax=middle, shrink=0.7)
+    for axis, text in ((left, "picture"), (middle, f"map of {chosen}")):
+        axis.set_title(text, fontsize=10)
+        axis.axis("off")
     colours = [ORANGE if name == chosen else BLUE for name in logits]
     bars = right.barh(range(len(logits)), list(logits.values()), color=colours)
     right.bar_label(bars, [f"{value:.2f}" for value in logits.values()], padding=3, fontsize=8)
     right.set(xlabel="logit: the mean of the class's map")
     _name_rows(right, [f"▸ {name}" if name == chosen else name for name in logits])
-    right.margins(x=0.15)
+    right.margins(x=0.22)
     return figure
 
 
@@ -396,7 +401,7 @@ def plot_answers(image, answers, xlabel, title=""):
         places = np.arange(len(numbers)) + (row - (len(answers) - 1) / 2) * height
         style = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": name}
         bars = right.barh(places, list(numbers.values()), height, **style)
-        right.bar_label(bars, [f"{value:.1f}" for value in numbers.values()], padding=2, fontsize=7)
+        right.bar_label(bars, [f"{value:.1f}".replace("-", "−") for value in numbers.values()], padding=2, fontsize=7)
     right.set(xlabel=xlabel)
     _name_rows(right, numbers)
     right.margins(x=0.12)
@@ -405,44 +410,42 @@ def plot_answers(image, answers, xlabel, title=""):
 
 
 def plot_roofline(points, matrix_rate, memory_rate, title=""):
-    """Draw the roof that matrix and memory rate make, and layers under it: {kind: [(name, flops, bytes, seconds), …]}.
+    """Draw the roof that matrix and memory rate make, in FLOP and bytes a second, and layers under it.
 
-    matrix_rate: FLOP a second; memory_rate: bytes a second. A layer without arithmetic is left out.
+    points: {(group, part): [(flops, bytes, seconds), …]}; colours tell the groups, markers the parts.
     """
     figure, axis = _subplots(title=title, figsize=(8, 4.4))
     ridge = matrix_rate / memory_rate
-    ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}  # over the roof, under the dots
-    style = {"textcoords": "offset points", "fontsize": 7, "bbox": ground, "zorder": 1.5}
-    roof = [0.3 * memory_rate, matrix_rate, matrix_rate]
-    axis.plot([0.3, ridge, 3000], roof, color=GREY, linestyle="-", marker="", zorder=1)
-    axis.text(ridge, matrix_rate * 1.12, f"ridge: {ridge:.0f} FLOP per byte", ha="center", fontsize=8)
-    for row, ((kind, layers), look) in enumerate(zip(points.items(), STYLES())):
-        layers = [layer for layer in layers if layer[1]]
-        at = [flops / moved for _, flops, moved, _ in layers], [flops / taken for _, flops, _, taken in layers]
-        axis.plot(*at, **look | {"linestyle": "", "markersize": 6, "label": kind})
-        for x in dict.fromkeys(at[0]):  # layers with the same work share a label
-            names, rates = zip(*((layer[0], y) for layer, other, y in zip(layers, *at) if other == x))
-            endings = ["".join(name.rpartition(".")[1:]) for name in names[1:]]  # block1.2, .4
-            y, above = (max(rates), 5) if row % 2 else (min(rates), -10)
-            beside = any(x < other < 2 * x for other in at[0])
-            place = {"xytext": (-4 if beside else 4, above), "ha": "right" if beside else "left"}
-            axis.annotate(", ".join([names[0], *endings]), (x, y), **place, **style)
+    axis.plot([0.3, ridge, 3000], [0.3 * memory_rate, matrix_rate, matrix_rate], color=GREY, linestyle="-", marker="")
+    axis.axvline(ridge, color=GREY, linestyle=":", linewidth=1)
+    axis.text(1.05 * ridge, 0.03, f"ridge: {ridge:.0f} FLOP per byte", fontsize=8, transform=axis.get_xaxis_transform())
+    groups, parts = (list(dict.fromkeys(names)) for names in zip(*points))
+    for (group, part), layers in points.items():
+        x, y = [flops / moved for flops, moved, _ in layers], [flops / taken for flops, _, taken in layers]
+        colour, marker = (COLOURS * 9)[groups.index(group)], ("s", "o", "^", "D")[parts.index(part)]
+        axis.plot(x, y, color=colour, linestyle="", marker=marker, markersize=7, label=f"{group}, {part}")
     axis.set(xscale="log", yscale="log", xlabel="FLOP per byte moved", ylabel="FLOP per second")
-    axis.margins(y=0.1)
-    axis.set_ylim(top=matrix_rate * 2)
-    axis.legend(fontsize=8, loc="lower right")
+    axis.set_ylim(top=matrix_rate * 3)
+    axis.legend(fontsize=8, loc="upper left")  # above the roof, where nothing can be
     return figure
 
 
-def plot_trace(events, title=""):
-    """Draw when each operation of [(kind, name, start, duration), …] ran, in seconds; a row for each kind."""
-    kinds = list(dict.fromkeys(event[0] for event in events))
-    figure, axis = _subplots(title=title, figsize=(9, 0.5 * len(kinds) + 1.2))
-    for row, (kind, colour) in enumerate(zip(kinds, itertools.cycle(COLOURS))):
-        bars = [(1000 * start, 1000 * taken) for other, _, start, taken in events if other == kind]
-        axis.broken_barh(bars, (row - 0.38, 0.76), color=colour)
-    axis.set(xlabel="milliseconds", xlim=(0, None))
-    _name_rows(axis, kinds)
+def plot_trace(events, begins, title=""):
+    """Draw when each operation of [(kind, name, start, duration), …] ran, in one lane: a colour for each kind.
+
+    begins: when the backward pass does. All in seconds; the legend has each kind's share of the operations' time.
+    """
+    figure, axis = _subplots(title=title, figsize=(9, 2.2))
+    taken = {kind: sum(event[3] for event in events if event[0] == kind) for kind, *_ in events}
+    for kind, colour in zip(sorted(taken, key=taken.get, reverse=True), itertools.cycle(COLOURS)):
+        bars = [(1000 * start, 1000 * duration) for other, _, start, duration in events if other == kind]
+        axis.broken_barh(bars, (0, 1), color=colour, label=f"{kind} {taken[kind] / sum(taken.values()):.0%}")
+    axis.axvline(1000 * begins, color="black", linewidth=1.5)
+    for text, side in (("◂ forward  ", "right"), ("  backward ▸", "left")):
+        axis.text(1000 * begins, 1.06, text, ha=side, fontsize=9)
+    axis.set(xlabel="milliseconds", xlim=(0, None), ylim=(0, 1.25), yticks=[])
+    axis.spines["left"].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     return figure
 
 

@@ -23,6 +23,8 @@ KINDS = {  # of what a profiler calls an operation, first match first
     "convolution": ("conv", "gemm", "xmma", "cutlass", "nvjet", "fprop", "dgrad", "wgrad", "cudnn_"),
     "pooling": ("pool",),
     "ReLU": ("relu", "threshold", "clamp"),
+    "copying": ("copy", "memcpy", "memset", "aten::to", "aten::cat"),
+    "update": ("adam", "foreach", "multi_tensor"),
 }
 
 
@@ -130,6 +132,11 @@ def profile_step(step, device):
         (kind_of(event.name), event.name, (event.time_range.start - first) / 1e6, event.time_range.elapsed_us() / 1e6)
         for event in sorted(events, key=lambda event: event.time_range.start)
     ]
+
+
+def backward_begins(events):
+    """Return when the backward pass of a step begins, in seconds: its first operation has "backward" in its name."""
+    return min(start for _, name, start, _ in events if "backward" in name.lower())
 
 
 def kind_of(name):

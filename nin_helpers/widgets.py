@@ -22,6 +22,7 @@ from nin_helpers.architecture import (
     POOL,
     head_parameters,
     last_feature_size,
+    map_fields,
     smallest_input_size,
 )
 from nin_helpers.diagnostics import class_maps, moved, shuffle_difference
@@ -377,7 +378,7 @@ def _number(value):
 
 
 def where_it_looks(model, images, classes, config, title=""):
-    """Return the instrument that lays the map of any class over a picture: one given, drawn with characters, a file.
+    """Return the instrument that shows the map of any class beside a picture: one given, drawn with characters, a file.
 
     model: a NiN with the head "gap". images: uint8 (count, 1, height, width). config: the `TrainConfig` of its run.
     """
@@ -387,7 +388,10 @@ def where_it_looks(model, images, classes, config, title=""):
         x = preprocess(picture[None].to(device), config.size, config.mean, config.std)
         return [found[0].float().cpu() for found in class_maps(model, x)]
 
-    answer = classes[look(images[0])[1].argmax()]
+    answer, fields = classes[look(images[0])[1].argmax()], map_fields(config.size)
+    whole = all(first <= 0 and last >= config.size - 1 for first, last in fields)
+    part = "all that the network reads of the picture" if whole else "a part of the picture"
+    seen = f"At {config.size} pixels each place of a map sees {part}."
     controls = {
         "chosen": _choice("class", answer, classes, ipywidgets.ToggleButtons),
         "number": _slider("picture", 0, 0, len(images) - 1),
@@ -408,10 +412,12 @@ def where_it_looks(model, images, classes, config, title=""):
         share, size = logits.softmax(dim=0).max(), " × ".join(map(str, maps.shape[1:]))
         sentence = (
             f"{chosen}: the mean of its {size} map is {maps[index].mean():.2f}, its logit {logits[index]:.2f}. "
-            f"The answer is {answer}, with {share:.0%}."
+            f"The answer is {answer}, with {share:.0%}. {seen}"
         )
-        numbers = dict(zip(classes, logits.tolist()))
-        return plots.plot_class_map(picture[0].cpu().numpy(), maps[index].numpy(), numbers, chosen, title), sentence
+        numbers, shown = dict(zip(classes, logits.tolist())), picture[0].cpu().numpy()
+        # the middle of each field, from the network's pixels to those of the picture as it is shown
+        centres = [((first + last + 1) / 2 / config.size) * len(shown) - 0.5 for first, last in fields]
+        return plots.plot_class_map(shown, maps[index].numpy(), numbers, chosen, title, centres), sentence
 
     own = _row(controls["drawing"], ipywidgets.VBox([controls["file"], controls["invert"]]))
     first = _row(controls["number"], controls["source"])

@@ -19,7 +19,7 @@ CHAPTER = sorted({path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.*")})
 APPENDIX = sorted({f"frameworks/{path.stem}" for path in NOTEBOOKS.glob("frameworks/[a-z]*.[im]*")})  # .ipynb, .md
 NAMES = CHAPTER + APPENDIX
 TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution", "hide-input"}
-LESSONS = ("01_nin_block", "02_output_shapes")  # where what only checks the text is folded
+LESSONS = ("01_nin_block", "02_output_shapes", "11_speed")  # where what only checks the text is folded
 MACHINE_PATH = re.compile(r"(?<![\w./~])/(?:work|root|home|tmp|content|Users)\b|\b[A-Z]:\\")
 CODE_LINES, CLASS_LINES, PROSE_WORDS = 15, 40, 120
 

@@ -58,8 +58,8 @@ MANY = {
     "plot_costs": ({name: (1, 1, 1) for name in NINE},),
     "plot_first_steps": ({name: states() for name in NINE}, 0),
     "plot_answers": (np.zeros((4, 4)), {name: {"cat": 1.0} for name in NINE}, "logit"),
-    "plot_roofline": ({name: [("layer", 100, 10, 1.0)] for name in NINE}, 80.0, 20.0),
-    "plot_trace": ([(name, "operation", 0.0, 1.0) for name in NINE],),
+    "plot_roofline": ({(name, "window"): [(100, 10, 1.0)] for name in NINE}, 80.0, 20.0),
+    "plot_trace": ([(name, "operation", 0.0, 1.0) for name in NINE], 0.5),
 }
 
 
@@ -169,10 +169,12 @@ def test_curves_run_through_the_medians_in_a_band_of_the_range():
     assert band[:, 1].min() == 0.1 and band[:, 1].max() == 0.9
 
 
-def test_followers_are_shown_beside_the_first_in_percent():
-    left, right = plots.plot_followers({"PyTorch": [4.0, 2.0], "other": [4.0, 2.5]}).axes
-    assert left.lines[1].get_ydata().tolist() == [4.0, 2.5]
-    assert [line.get_ydata()[1] for line in right.lines] == [0, 25] and right.get_ylabel() == "% away from PyTorch"
+def test_followers_are_shown_in_nested_lines_beside_how_far_each_has_been_from_the_first():
+    left, right = plots.plot_followers({"PyTorch": [4.0, 2.0, 1.0], "other": [4.0, 1.5, 1.1]}).axes
+    assert left.lines[1].get_ydata().tolist() == [4.0, 1.5, 1.1]
+    assert left.lines[0].get_linewidth() > left.lines[1].get_linewidth(), "the one below can be seen"
+    assert [line.get_ydata().tolist() for line in right.lines] == [[0, 0, 0], [0, 25, 25]]
+    assert right.get_ylabel() == "% away from PyTorch, at most so far"
 
 
 def test_a_tradeoff_shows_median_and_range_at_its_cost():
@@ -191,13 +193,16 @@ def test_costs_are_discs_whose_area_is_the_memory_with_the_text_below():
 
 
 @pytest.mark.parametrize(("brightest", "top"), [(None, 3), (8, 8)])
-def test_maps_lie_over_their_images(brightest, top):
+def test_maps_stand_beside_their_images_with_a_square_where_each_pixel_looks(brightest, top):
     maps = [[[1, 2], [3, 0]], [[0, 0], [0, 0]]]
-    figure = plots.show_maps(np.zeros((2, 6, 4)), maps, ["one", "two"], brightest=brightest)
-    picture, overlay = figure.axes[0].images
-    assert picture.get_extent() == overlay.get_extent() and picture.get_array().shape == (6, 4)
-    assert overlay.get_array().tolist() == maps[0] and overlay.get_clim() == (0, top)
-    assert figure.axes[1].images[1].get_clim()[1] > 0
+    figure = plots.show_maps(np.zeros((2, 6, 6)), maps, ["one", "two"], brightest=brightest, centres=[1, 4])
+    picture, beside, other, *_ = figure.axes
+    (squares,) = picture.collections
+    assert picture.get_title() == "one" and other.get_title() == "two" and not beside.get_title()
+    assert squares.get_offsets().tolist() == [[1, 1], [4, 1], [1, 4], [4, 4]], "column, then row, as of a point"
+    assert squares.get_array().tolist() == [1, 2, 3, 0] and squares.get_clim() == (0, top)
+    assert picture.images[0].get_array().shape == (6, 6) and beside.images[-1].get_array().tolist() == maps[0]
+    assert beside.images[-1].get_clim() == (0, top) and other.collections[0].get_clim()[1] > 0
 
 
 def test_networks_are_drawn_layer_by_layer_and_framed_by_block():
@@ -206,15 +211,6 @@ def test_networks_are_drawn_layer_by_layer_and_framed_by_block():
     assert {"3 × 3 conv", "1 × 1 conv", "pool", "net", "other"} <= set(texts(figure))
     frames = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
     assert len(frames) == 1 and frames[0].get_height() == pytest.approx(1.9)
-
-
-def test_short_networks_share_a_column_without_touching():
-    pool = ("pool", "pool", None)
-    short, tall = plots.plot_networks({"one": [pool] * 3, "other": [pool] * 3, "tall": [pool] * 9}).axes
-    levels = [bar.get_y() for bar in short.patches]
-    assert len(tall.patches) == 9 and len(set(levels)) == 6 and max(levels) < max(bar.get_y() for bar in tall.patches)
-    below, above = sorted(text.get_position()[1] for text in short.texts if text.get_text() in ("one", "other"))
-    assert below < min(level for level in levels if level > 3) < above
 
 
 def test_pyplot_never_shows_a_figure_of_ours_at_a_cells_end_half_drawn():
@@ -230,21 +226,25 @@ def test_show_displays_once_with_a_text_for_those_who_cannot_see(monkeypatch):
     assert shown == [(figure, {"image/png": {"alt": "one bar"}})] and not plt.fignum_exists(figure.number)
 
 
-def test_the_roofline_has_its_ridge_where_both_rates_meet_and_a_label_for_layers_of_the_same_work():
-    points = {"block 1": [("one", 100, 10, 2.0), ("two", 100, 10, 4.0), ("idle", 0, 5, 1.0)], "block 2": []}
+def test_the_roofline_has_its_ridge_where_both_rates_meet_and_a_look_for_each_group_and_part():
+    points = {("one", "k × k"): [(100, 10, 2.0), (100, 10, 4.0)], ("one", "1 × 1"): [(8, 4, 1.0)], ("two", "k × k"): []}
     axis = plots.plot_roofline(points, matrix_rate=80.0, memory_rate=20.0, title="title").axes[0]
-    roof, layers, _ = axis.lines
-    assert list(roof.get_xdata())[1] == 4 and list(roof.get_ydata())[1:] == [80, 80]
-    assert list(layers.get_xdata()) == [10, 10] and list(layers.get_ydata()) == [50, 25]
-    assert "one, two" in texts(axis.figure) and not any("idle" in text for text in texts(axis.figure))
+    roof, ridge, window, pointwise, other = axis.lines
+    assert list(roof.get_xdata())[1] == ridge.get_xdata()[0] == 4 and list(roof.get_ydata())[1:] == [80, 80]
+    assert list(window.get_xdata()) == [10, 10] and list(window.get_ydata()) == [50, 25]
+    assert window.get_color() == pointwise.get_color() != other.get_color()
+    assert window.get_marker() == other.get_marker() != pointwise.get_marker()
 
 
-def test_a_trace_has_a_row_for_each_kind_in_milliseconds():
-    events = [("convolution", "conv", 0.0, 0.5), ("ReLU", "relu", 0.5, 0.25), ("convolution", "conv", 0.75, 0.25)]
-    axis = plots.plot_trace(events, "title").axes[0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["convolution", "ReLU"]
-    bars = [[path.get_extents().intervalx.tolist() for path in row.get_paths()] for row in axis.collections]
-    assert bars == [[[0, 500], [750, 1000]], [[500, 750]]]
+def test_a_trace_is_one_lane_in_milliseconds_with_each_kinds_share_and_the_backward_pass_marked():
+    events = [("ReLU", "relu", 0.5, 0.25), ("convolution", "conv", 0.0, 0.5), ("convolution", "conv", 0.75, 0.25)]
+    figure = plots.plot_trace(events, 0.6, "title")
+    (axis,) = figure.axes
+    bars = [[path.get_extents().intervalx.tolist() for path in lane.get_paths()] for lane in axis.collections]
+    assert bars == [[[0, 500], [750, 1000]], [[500, 750]]] and axis.lines[0].get_xdata()[0] == 600
+    lanes = {tuple(path.get_extents().intervaly) for kind in axis.collections for path in kind.get_paths()}
+    assert lanes == {(0, 1)}
+    assert [text.get_text() for text in figure.legends[0].texts] == ["convolution 75%", "ReLU 25%"]
 
 
 # the instruments' pictures
@@ -279,15 +279,16 @@ def test_first_steps_show_their_numbers_and_the_chosen_step():
 def test_first_steps_without_gradient_or_spread_lie_on_the_lower_edge_of_axes_that_all_runs_share():
     dead = states()[0] | {"gradient": 0.0, "spread": {"a": 0.0}}
     *_, gradient, spread = plots.plot_first_steps({"dead": [dead], "live": states()}, 0).axes
-    assert gradient.get_ylim() == (1e-3, 1e3) and spread.get_ylim() == (1e-6, 10)
-    assert gradient.lines[0].get_ydata() == [1e-3] and spread.lines[0].get_ydata() == [1e-6]
+    assert gradient.get_ylim() == (1e-2, 1e3) and spread.get_ylim() == (1e-6, 10)
+    assert gradient.lines[0].get_ydata() == [1e-2] and spread.lines[0].get_ydata() == [1e-6]
 
 
-def test_a_class_map_lies_over_the_picture_and_names_its_class():
+def test_a_class_map_stands_beside_the_picture_and_names_its_class():
     values = np.array([[0.0, 2.0], [1.0, 3.0]])
-    left, right, _ = plots.plot_class_map(np.zeros((28, 28)), values, {"cat": 1.5, "dog": 0.5}, "cat").axes
-    assert (left.images[1].get_array() == values).all() and left.images[1].get_extent() == left.images[0].get_extent()
-    assert left.get_title() == "map of cat"
+    figure = plots.plot_class_map(np.zeros((28, 28)), values, {"cat": 1.5, "dog": 0.5}, "cat", centres=[8, 20])
+    left, middle, right, _ = figure.axes
+    assert (middle.images[0].get_array() == values).all() and middle.get_title() == "map of cat"
+    assert left.collections[0].get_offsets().tolist() == [[8, 8], [20, 8], [8, 20], [20, 20]]
     assert [label.get_text() for label in right.get_yticklabels()] == ["▸ cat", "dog"]
     assert [bar.get_width() for bar in right.patches] == [1.5, 0.5]
 
