@@ -390,7 +390,8 @@ def where_it_looks(model, images, classes, config, title=""):
 
     answer, fields = classes[look(images[0])[1].argmax()], map_fields(config.size)
     whole = all(first <= 0 and last >= config.size - 1 for first, last in fields)
-    seen = f"At {config.size} pixels each place of a map sees {'the whole picture' if whole else 'a part of it'}."
+    part = "all that the network reads of the picture" if whole else "a part of the picture"
+    seen = f"At {config.size} pixels each place of a map sees {part}."
     controls = {
         "chosen": _choice("class", answer, classes, ipywidgets.ToggleButtons),
         "number": _slider("picture", 0, 0, len(images) - 1),

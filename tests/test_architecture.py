@@ -43,6 +43,13 @@ def test_the_smallest_input_size_is_where_the_layers_begin_to_work():
     assert len(run_the_layers(smallest - 1)) == 5
 
 
+def test_only_the_middle_of_a_map_sees_its_whole_field():
+    """Of 195 pixels, which the padding makes less at the edges; at 131 each place sees the whole picture."""
+    seen = [min(last, 194) - max(first, 0) + 1 for first, last in map_fields(195)]
+    assert seen == [131, 163, 195, 163, 131]
+    assert all(first <= 0 and last >= 130 for first, last in map_fields(131))
+
+
 @pytest.mark.parametrize("feature_size", [1, 2, 3, 5])
 def test_smallest_input_size_of_a_larger_map_is_the_smallest(feature_size):
     size = smallest_input_size(feature_size)

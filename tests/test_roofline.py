@@ -7,7 +7,7 @@ from torch import nn
 from nin_helpers import roofline
 from nin_helpers.nin import NiN
 from nin_helpers.resources import count_training_flops
-from nin_helpers.roofline import LayerTiming, kind_of, profile_step, time_layers
+from nin_helpers.roofline import LayerTiming, backward_begins, kind_of, profile_step, time_layers
 
 CPU = torch.device("cpu")
 
@@ -58,6 +58,8 @@ def test_a_profile_has_the_operations_of_one_call_in_order():
     assert len(calls) == 3 and {"convolution", "ReLU", "pooling"} <= {kind for kind, *_ in events}
     starts = [start for *_, start, _ in events]
     assert starts[0] == 0 and starts == sorted(starts) and all(taken >= 0 for *_, taken in events)
+    begins = backward_begins(events)
+    assert {start < begins for _, name, start, _ in events if name == "aten::conv2d"} == {True}
     assert sum(name == "aten::conv2d" for _, name, *_ in events) == 12
     assert sum(name == "aten::convolution_backward" for _, name, *_ in events) == 12
 
@@ -71,7 +73,11 @@ def test_a_profile_has_the_operations_of_one_call_in_order():
         ("aten::threshold_backward", "ReLU"),
         ("void at::native::vectorized_elementwise_kernel<4, at::native::launch_clamp_scalar(...)>", "ReLU"),
         ("nvjet_hsh_128x256_64x4_2x1_v_bz_coopA_NNT", "convolution"),
-        ("aten::_fused_adamw_", "the rest"),
+        ("aten::_fused_adamw_", "update"),
+        ("void at::native::multi_tensor_apply_kernel<...>", "update"),
+        ("aten::to", "copying"),
+        ("Memcpy DtoD (Device -> Device)", "copying"),
+        ("aten::detach", "the rest"),
     ],
 )
 def test_kinds_of_operations(name, kind):

@@ -24,6 +24,22 @@ def test_conv_output_size_is_that_of_max_pool2d(kernel_size, stride, padding):
         assert conv_output_size(size, kernel_size, stride, padding) == pool(torch.zeros(1, size, size)).shape[1]
 
 
+def test_fields_are_the_pixels_that_reach_an_output():
+    windows = [(5, 3, 1), (3, 2, 0), (3, 1, 1)]
+    layers = nn.Sequential(*(nn.Conv1d(1, 1, *window) for window in windows)).requires_grad_(False)
+    for layer in layers:
+        nn.init.ones_(layer.weight)
+    found = fields(40, windows)
+    for place, (first, last) in enumerate(found):
+        x = torch.zeros(1, 1, 40, requires_grad=True)
+        layers(x)[0, 0, place].backward()
+        seen = x.grad[0, 0].nonzero().flatten()
+        assert first <= seen[0] and seen[-1] <= last
+        if first >= 0 and last < 40:
+            assert (seen[0], seen[-1]) == (first, last)
+    assert len(found) == layers(torch.zeros(1, 1, 40)).shape[2] and found[0] == (-7, 15) and found[2] == (5, 27)
+
+
 def test_conv_output_size_defaults_to_stride_1_without_padding():
     assert conv_output_size(10, 3) == 8
 

@@ -248,6 +248,13 @@ def test_the_mean_of_a_map_is_the_logit_of_the_model(looks, number, chosen):
     mean, logit, answer = numbers(instrument)
     assert mean == logit == pytest.approx(logits[chosen].item(), abs=0.006)
     assert answer == CLASSES[logits.argmax()]
+    assert instrument.sentence.endswith(
+        "At 99 pixels each place of a map sees all that the network reads of the picture."
+    )
+    # at 99 pixels two places look at pixels 33 and 65: of a picture of 28, a little above 9 and 18
+    assert sorted({x for x, _ in instrument.picture.axes[0].collections[0].get_offsets()}) == pytest.approx(
+        [8.98, 18.03], abs=0.01
+    )
 
 
 def test_a_drawing_is_looked_at_and_a_bad_one_or_no_file_refused(looks):
