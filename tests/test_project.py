@@ -204,7 +204,7 @@ def test_readme_is_short_and_lists_every_notebook_and_results_every_file():
     readme = re.sub("<!-- badges -->.*<!-- /badges -->", "", read("README.md"), flags=re.DOTALL)
     assert len(readme.encode()) < 5000
     for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.md"):
-        assert f"| [{path.stem}](notebooks/{path.stem}.ipynb) |" in readme
+        assert f"](notebooks/{path.stem}.ipynb)" in readme
     listed = set(re.findall(r"^\| `(\w+)` \|", read("results", "README.md"), re.MULTILINE))
     measured = {path.stem for path in (ROOT / "results").glob("*.json")}
     assert {re.sub("^benchmark_.*", "benchmark_MACHINE", name) for name in measured} <= listed
