@@ -20,7 +20,7 @@ def costs(result):
         size = configs[case.name]["size"]
         batch_norm = configs[case.name].get("batch_norm", False)  # which the first files do not tell
         with torch.device("meta"):
-            model = build(case, make_config(size=size, batch_norm=batch_norm))
+            model = build(case, make_config("full", size=size, batch_norm=batch_norm))
         columns["parameters"][case.name] = count_parameters(model)
         columns["MACs"][case.name] = f"{count_macs(model, (1, 1, size, size)) / 1e6:,.1f} M"
     return columns

@@ -186,7 +186,8 @@ def make_config(profile="quick", recipe="adamw_alive", data=None, **changes):
         raise ValueError(
             f"size={config.size} is too small for progressive_resizing={config.progressive_resizing}: the small steps "
             f"would have {config.small_size} pixels, NiN takes {smallest_input_size()} at least; a size of "
-            f"{round(smallest_input_size() / SMALL)} would do"
+            f"{round(smallest_input_size() / SMALL)} would do, "
+            "or progressive_resizing=0"
         )
     return config
 
