@@ -6,7 +6,6 @@ import torch
 from textbook import textbook_nin
 
 from nin_helpers.architecture import (
-    BLOCKS,
     HEADS,
     feature_sizes,
     head_parameters,
@@ -67,13 +66,6 @@ def test_a_size_that_is_too_small_names_the_layer_that_breaks_and_what_would_do(
     message = rf"^input_size={size} is too small.*{layer},.*; 67 is the smallest that works$"
     with pytest.raises(ValueError, match=message):
         NiN(input_size=size)
-
-
-def test_the_blocks_are_alexnets_first_three_convolutions():
-    """AlexNet as the chapter has it: 96, 256 and 384 channels, kernels 11, 5 and 3, strides 4, 1 and 1."""
-    assert [(channels, kernel, stride) for channels, kernel, stride, _ in BLOCKS] == [
-        (96, 11, 4), (256, 5, 1), (384, 3, 1),
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("head", HEADS)

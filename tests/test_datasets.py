@@ -14,7 +14,6 @@ import itertools
 import os
 import pwd
 import re
-import runpy
 import sys
 import tempfile
 import threading
@@ -110,14 +109,6 @@ def test_data_that_is_there_is_loaded_and_nothing_is_written(official, tmp_path,
     before = snapshot(tmp_path)
     assert_is_official(load_data("auto", str(tmp_path)), official)
     assert snapshot(tmp_path) == before
-
-
-def test_the_data_is_read_without_torchvision(official, monkeypatch, tmp_path):
-    put(tmp_path, official)
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    module = runpy.run_path(datasets.__file__)
-    module["FILES"].update(datasets.FILES)
-    assert_is_official(module["load_data"]("fashion_mnist", tmp_path), official)
 
 
 @contextlib.contextmanager

@@ -26,12 +26,6 @@ def test_what_is_not_finite_is_null_for_json_has_no_such_numbers(tmp_path):
     assert content == {"losses": [0.5, None, [None]], "lr": None}
 
 
-def test_write_json_replaces_what_was_there(tmp_path):
-    write_json(tmp_path / "history.json", {"old": 1})
-    write_json(tmp_path / "history.json", {"new": 2})
-    assert json.loads((tmp_path / "history.json").read_text()) == {"new": 2}
-
-
 def raise_disk_full():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -78,14 +78,6 @@ def test_the_ladder_follows_each_window(instrument):
 
 
 @of("shape-ladder")
-def test_the_ladder_says_where_it_breaks(instrument):
-    instrument.set_slider("input size", 66)
-    says(instrument, "✗ pool 3 needs a window of 3, but only 2 pixels are there")
-    instrument.set_slider("input size", 67)
-    says(instrument, f"{path(67)} → 1")
-
-
-@of("shape-ladder")
 def test_the_ladder_lets_the_reader_predict(instrument):
     instrument.set_slider("input size", 224)
     instrument.tick("predict first")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from nin_helpers import architecture, nin
+from nin_helpers import nin
 from nin_helpers.architecture import last_feature_size
 from nin_helpers.training import PROFILES, RECIPES, TrainConfig, default_profile, make_config
 
@@ -79,38 +79,14 @@ def test_what_a_network_is_told_builds_it():
     assert model.input_size == 67 and any(isinstance(layer, nin.nn.BatchNorm2d) for layer in model.modules())
 
 
-def test_full_is_the_textbooks_run_on_all_data():
-    config = make_config("full")
-    assert (config.size, config.num_epochs, config.batch_size) == (224, 10, 128)
-    assert config.num_steps is None and config.test_limit is None
-
-
-def test_quick_tests_on_all_images_and_its_last_map_is_more_than_a_pixel():
-    config = make_config("quick")
-    assert architecture.last_feature_size(config.size) > 1 and config.test_limit is None
-
-
-@pytest.mark.parametrize(
-    "recipe, init, optimizer, lr",
-    [("sgd_default", "default", "sgd", 0.1), ("sgd_xavier", "xavier", "sgd", 0.05), ("adam", "default", "adam", 0.001)],
-)
-def test_the_historical_recipes_are_those_of_the_chapter(recipe, init, optimizer, lr):
-    config = make_config("full", recipe)
-    assert (config.init, config.optimizer, config.lr, config.schedule) == (init, optimizer, lr, "constant")
-    assert config.momentum == config.weight_decay == 0
-
-
 def test_adam_normalises_pixels_to_minus_1_to_1():
     config = make_config("full", "adam")
     assert [(pixel / 255 - config.mean) / config.std for pixel in (0, 255)] == [-1, 1]
 
 
-def test_changes_come_before_recipe_and_profile():
+def test_changes_come_before_recipe_and_profile_and_a_number_of_epochs_replaces_the_profiles_steps():
     config = make_config("quick", "adam", lr=0.5, batch_size=7)
     assert (config.lr, config.batch_size) == (0.5, 7)
-
-
-def test_a_number_of_epochs_replaces_the_profiles_steps():
     assert make_config("quick", num_epochs=2).num_steps is None
     assert make_config("quick", num_epochs=2, num_steps=5).num_steps == 5
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tiny import Records, tiny_config, tiny_model
-from torch import nn
 
 from nin_helpers.training import TrainStep, make_optimizer, shuffled_batches
 
@@ -85,12 +84,6 @@ def test_flips_reach_the_network(digits):
     mirrored = [torch.allclose(x, y.flip(2)) for x, y in zip(model.seen, plain)]
     same = [torch.allclose(x, y) for x, y in zip(model.seen, plain)]
     assert all(one or other for one, other in zip(mirrored, same)) and 10 < sum(mirrored) < 54
-
-
-def test_a_step_takes_another_size(digits):
-    model = Records(nn.Sequential(nn.AdaptiveAvgPool2d(8), tiny_model()))
-    TrainStep(model, tiny_config(), 10)(digits.train[:4], size=12)
-    assert model.shapes == [(4, 1, 12, 12)]
 
 
 def learning_rates(config, num_steps):
