@@ -72,3 +72,19 @@ def test_labelled_images_are_indexed_and_split_as_their_tensors_are():
     assert [len(piece) for piece in pieces] == [2, 1]
     assert torch.equal(torch.cat([piece.images for piece in pieces]), whole.images)
     assert torch.cat([piece.labels for piece in pieces]).tolist() == [5, 6, 7]
+
+
+def test_the_normalisation_is_that_of_the_training_images_in_each_channel():
+    images = torch.randint(100, 256, (5, 3, 4, 6), dtype=torch.uint8)
+    images[:, 2] = 51  # a fifth of 255, everywhere
+    colour, other = (
+        LabelledImages(images, torch.arange(5) % 3),
+        LabelledImages(images.clone().zero_(), torch.arange(5) % 3),
+    )
+    data = own_data(train=colour, validation=other, test=other)
+    found, levels = data.normalisation(), images.double().transpose(0, 1).flatten(1) / 255
+    assert found["mean"] == pytest.approx(levels.mean(dim=1).tolist(), abs=5e-5) and found["mean"][2] == 0.2
+    assert found["std"][:2] == pytest.approx(levels.std(dim=1, correction=0).tolist()[:2], abs=5e-5)
+    assert found["std"][2] == 1  # nothing to divide by
+    assert data.model_options() == {"in_channels": 3, "num_classes": 3}
+    assert own_data().normalisation() == {"mean": 0.0, "std": 1.0}  # plain numbers, as of one channel

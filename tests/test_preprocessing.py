@@ -23,6 +23,17 @@ def test_preprocessing_is_resize_after_normalise(digits, size):
     assert torch.equal(images, digits.test.images[:6])
 
 
+def test_each_channel_can_have_a_mean_and_a_std_of_its_own():
+    images, mean, std = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8), (0.1, 0.2, 0.3), (0.5, 1.0, 2.0)
+    x = preprocess(images, 8, mean, std)
+    for channel in range(3):
+        expected = preprocess(images[:, [channel]], 8, mean[channel], std[channel])
+        torch.testing.assert_close(x[:, [channel]], expected)
+    torch.testing.assert_close(preprocess(images, 8, (0.5,) * 3, 0.25), preprocess(images, 8, 0.5, 0.25))
+    with pytest.raises(ValueError, match=r"^mean=\(0.1, 0.2, 0.3\) and std=1 must .* the images have 1$"):
+        preprocess(images[:, :1], 8, mean, 1)
+
+
 @pytest.mark.parametrize(
     "bad", [torch.zeros(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)], ids=["float", "3-d"]
 )
@@ -133,6 +144,14 @@ def test_a_picture_of_any_kind_has_the_grey_levels_that_the_eye_sees(kind):
 )
 def test_levels_of_other_ranges(content, expected):
     assert np.array_equal(read_picture(content)[0], halves(*expected))
+
+
+def test_a_picture_in_colour_has_its_three_channels():
+    image = Image.new("RGBA", (28, 28), (200, 100, 50, 255))
+    image.paste((10, 20, 30, 0), (14, 0, 28, 28))  # transparent: the thing is dark, and is seen on white
+    picture = read_picture(saved(image, "PNG"), color=True, size=28)
+    assert picture.shape == (3, 28, 28)
+    assert picture[:, 0, 0].tolist() == [200, 100, 50] and picture[:, 0, 27].tolist() == [255] * 3
 
 
 def test_the_middle_square_is_taken_and_can_be_inverted():

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from nin_helpers import nin
 from nin_helpers.architecture import last_feature_size
 from nin_helpers.training import PROFILES, RECIPES, TrainConfig, default_profile, make_config
+from nin_helpers.training.config import FASHION_MNIST
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,9 @@ from nin_helpers.training import PROFILES, RECIPES, TrainConfig, default_profile
         ("seed", 2**32),
         *(("lr", bad) for bad in (0.0, math.inf, "0.1", None, True)),
         ("std", -1.0),
+        ("std", (1.0, 0.0)),
         ("mean", math.nan),
+        ("mean", ()),
         *((name, 1) for name in ("momentum", "weight_decay", "label_smoothing", "progressive_resizing")),
         *((name, "nonsense") for name in ("init", "optimizer", "schedule", "precision")),
         *((name, 1) for name in ("batch_norm", "random_flip", "flip_in_test", "compile")),
@@ -98,3 +101,29 @@ def test_the_default_profile_is_that_of_the_environment(monkeypatch):
     for there, profile in ((True, "full"), (False, "quick")):
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
         assert default_profile() == profile
+
+
+def test_a_number_for_each_channel_goes_through_json_and_is_checked_one_by_one():
+    config = make_config("smoke", mean=[0.1, 0.2, 0.3], std=(1, 2, 3))
+    assert (config.mean, config.std) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    assert TrainConfig(**json.loads(json.dumps(asdict(config)))) == config
+    with pytest.raises(ValueError, match=r"^mean\[1\]=nan must be a finite number$"):
+        make_config("smoke", mean=(0.1, math.nan))
+
+
+def test_data_of_ones_own_have_their_own_pixels_where_the_recipe_means_fashion_mnists(digits):
+    mine = replace(digits, name="mine", is_stand_in=False)
+    own = mine.normalisation()
+    assert own != FASHION_MNIST
+    for recipe in RECIPES:
+        usual, found = (asdict(make_config("full", recipe, data)) for data in (None, mine))
+        means_fashion_mnist = usual.items() >= FASHION_MNIST.items()
+        assert means_fashion_mnist == (recipe in ("adamw_alive", "modern", "progressive"))
+        assert found == (usual | own if means_fashion_mnist else usual)
+        assert make_config("full", recipe, replace(mine, name="fashion_mnist")) == make_config("full", recipe, digits)
+        assert asdict(make_config("full", recipe, digits)) == usual
+    assert make_config("smoke", data=mine, mean=0.1).mean == 0.1
+
+
+def test_a_network_is_built_for_its_data(digits):
+    assert make_config("smoke").model_options(digits).items() >= {"in_channels": 1, "num_classes": 10}.items()

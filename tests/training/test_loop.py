@@ -132,6 +132,44 @@ def test_train_leaves_the_data_alone_and_never_trains_on_held_out_and_test_image
     assert trained == {tuple(image.flatten().tolist()) for image in digits.train.images / 255}
 
 
+@pytest.fixture
+def colours(digits):
+    """The digits in three channels, of which one is dark, as data of one's own."""
+    parts = {}
+    for name in ("train", "validation", "test"):
+        part = getattr(digits, name)
+        images = torch.cat([part.images, part.images // 2, part.images * 0], dim=1)
+        parts[name] = replace(part, images=images)
+    return replace(digits, name="mine", title="My pictures", is_stand_in=False, **parts)
+
+
+@pytest.mark.parametrize("change", [{"in_channels": 1}, {"num_classes": 9}], ids=str)
+def test_a_network_for_other_channels_or_classes_is_refused(colours, change):
+    config = make_config("smoke", data=colours)
+    ((name, value),) = change.items()
+    with pytest.raises(ValueError, match=rf"^the network has {name}={value}, but My pictures needs \d+: NiN\("):
+        train(NiN(**{**config.model_options(colours), **change}), colours, config, quiet)
+
+
+def test_the_pixels_of_fashion_mnist_are_told_where_the_data_are_others(colours):
+    colours_model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10))
+    options = {"size": 8, "num_steps": 1, "num_evaluations": 1, "test_limit": 8, "device": "cpu", "precision": "fp32"}
+    with pytest.warns(UserWarning, match=r"^mean=0.286 and std=0.353 are Fashion-MNIST's; make_config\(…, data=data\)"):
+        train(colours_model, colours, make_config("smoke", **options), quiet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(colours_model, colours, make_config("smoke", data=colours, **options), quiet)
+
+
+def test_a_run_with_a_mean_for_each_channel_goes_on_from_its_checkpoint(colours, tmp_path):
+    config = tiny_config(num_steps=4, num_evaluations=1, **colours.normalisation())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10))
+    history = train(model, colours, config, quiet, checkpoints=tmp_path)
+    assert len(find_checkpoints(tmp_path)) == 1
+    again = train(model, colours, config, quiet, checkpoints=tmp_path)  # finds the same configuration there
+    assert again["config"] == history["config"] == json.loads(json.dumps(history["config"]))
+
+
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_a_part_without_images_is_named(digits, split):
     with pytest.raises(ValueError, match=rf"^data.{split} is empty"):
