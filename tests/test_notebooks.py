@@ -223,6 +223,8 @@ def test_tags_are_known_and_skipping_is_complete(source):
 def test_what_is_folded_is_so_in_jupyterlab_and_on_the_pages(source):
     for cell in source.cells:
         assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == ("hide-input" in tags(cell))
+        # as the .ipynb orders them; else the two differ for jupytext, and JupyterLab refuses to open the newer .ipynb
+        assert list(cell.metadata) == sorted(cell.metadata), f":jupyter: before :tags: {first_line(cell)}"
 
 
 @pytest.mark.parametrize("lesson", CHAPTER)
