@@ -316,6 +316,8 @@ def test_initialise_returns_the_model_and_a_seed_repeats_it(init):
         torch.manual_seed(3)
         models.append(NiN(init=init, head="fc", input_size=67))
         assert initialise(models[-1], "default") is models[-1]
+        with pytest.raises(ValueError, match=r"^init='zeros' "):
+            initialise(models[-1], "zeros")
     states = [model.state_dict().values() for model in models]
     assert all(torch.equal(one, other) for one, other in zip(*states))
 
