@@ -137,7 +137,7 @@ EXPERIMENTS = {
         "how long the textbook's recipes stay on the plateau: three epochs of its batches",
         tuple(Case(name, name, {"num_epochs": 3, "num_evaluations": 30}, measure="evaluations") for name in TEXTBOOK),
         profile="long",
-        seeds=5,
+        seeds=2,
         precision="bf16",
     ),
     "dead_classes": Training(

@@ -98,7 +98,7 @@ def error_of(capsys, code):
     "arguments, message",
     [
         (["--profile", "nonsense"], "profile='nonsense' is unknown; there are full, quick"),
-        (["--recipe", "nonsense"], "recipe='nonsense' is unknown; there are sgd_default"),
+        (["--recipe", "nonsense"], "recipe='nonsense' is unknown; there are sgd_xavier"),
         (["--batch-size", "0"], "batch_size=0 must be a whole number of at least 1"),
         (["--epochs", "0"], "num_epochs=0 must be a whole number of at least 1"),
         (
