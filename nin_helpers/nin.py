@@ -195,7 +195,11 @@ def load_pretrained(path=None):
     its accuracy. What else an answer needs, the classes and how pictures become numbers, comes with
     `prediction.load_classifier`. Raises as `weight_files.read_weights` does.
     """
-    tensors, about = read_weights(path)
+    return from_weights(*read_weights(path))
+
+
+def from_weights(tensors, about):
+    """Return the `NiN`, ready to predict, in what `read_weights` returns: {name: tensor}, and what they are of."""
     with torch.device("meta"):
         model = NiN(**about["model"], init="default")
     in_full = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from nin_helpers.diagnostics import class_maps
-from nin_helpers.nin import NiN, load_pretrained
+from nin_helpers.nin import NiN, from_weights
 from nin_helpers.pictures import read_picture_file
 from nin_helpers.preprocessing import preprocess
 from nin_helpers.training.config import TrainConfig
@@ -56,8 +56,10 @@ def load_classifier(path=None):
 
     Raises as `weight_files.read_weights` does.
     """
-    model, (_, about) = load_pretrained(path), read_weights(path)
-    return Classifier(model, TrainConfig(**about["config"]), tuple(about["classes"]), about["picture_size"])
+    tensors, about = read_weights(path)
+    return Classifier(
+        from_weights(tensors, about), TrainConfig(**about["config"]), tuple(about["classes"]), about["picture_size"]
+    )
 
 
 def save_pretrained(model, config, data, path, dtype=torch.float16):
