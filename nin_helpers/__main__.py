@@ -154,9 +154,9 @@ def _predict(options):
 def _draw_maps(options, classifier, pictures, names):
     from nin_helpers import plots
 
-    titles = [Path(path).name for path in options.pictures]
+    titles = [f"{Path(path).name}:\n{name}" for path, name in zip(options.pictures, names)]
     maps = classifier.maps(pictures, names)
-    plots.save(plots.show_picture_and_map(pictures.movedim(1, 3).numpy(), maps.numpy(), titles, names), options.maps)
+    plots.save(plots.show_maps(pictures.movedim(1, 3).numpy(), maps.numpy(), titles, columns=1), options.maps)
 
 
 def _experiment(options):
