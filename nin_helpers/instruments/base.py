@@ -39,12 +39,13 @@ class Instrument(anywidget.AnyWidget):
     first, which `make stills` has taken in a browser, and as its text the sentence under it.
     """
 
-    _css = FOLDER / "style.css"
+    _css = (FOLDER / "style.css").read_text(encoding="utf-8")
     module = ""
     words = traitlets.Dict().tag(sync=True)  # {English: the reader's language}
 
     def __init_subclass__(cls, **options):
-        cls._esm = source(cls.module)
+        if "module" in vars(cls):  # not in the class that traitlets makes to add a trait
+            cls._esm = source(cls.module)
         super().__init_subclass__(**options)
 
     def _repr_mimebundle_(self, **options):

@@ -38,22 +38,22 @@ function network(inputs, outputs, t) {
     Array.from({ length: inputs }, (_, i) => svg("line", { x1: 92, y1: left(i), x2: 228, y2: right(o) })),
   );
   const unit = (x, y) => {
-    const [circle, text] = [svg("circle", { cx: x, cy: y, r: 18 }), svg("text", { x, y: y + 4, "text-anchor": "middle" })];
+    const [circle, text] = [svg("circle", { cx: x, cy: y, r: 20 }), svg("text", { x, y: y + 4, "text-anchor": "middle" })];
     return { circle, text };
   };
   const units = [
     Array.from({ length: inputs }, (_, i) => unit(74, left(i))),
     Array.from({ length: outputs }, (_, o) => unit(246, right(o))),
   ];
-  const found = Array.from({ length: outputs }, (_, o) => svg("text", { x: 276, y: right(o) + 4 }));
+  const found = Array.from({ length: outputs }, (_, o) => svg("text", { x: 300, y: right(o) + 4 }));
   const names = Array.from({ length: inputs }, (_, i) => svg("text", { x: 50, y: left(i) + 4, "text-anchor": "end" }, t(INPUTS[i])));
   const heads = [
     svg("text", { x: 74, y: 12, "text-anchor": "middle" }, t("pixel")),
     svg("text", { x: 246, y: 12, "text-anchor": "middle" }, t("perceptron")),
-    svg("text", { x: 276, y: 12 }, "Conv2d, ReLU"),
+    svg("text", { x: 300, y: 12 }, "Conv2d"),
   ];
   const all = units.flat().flatMap(({ circle, text }) => [circle, text]);
-  const node = svg("svg", { viewBox: "-40 0 420 190", class: "nin-network", "aria-hidden": true }, ...lines.flat(), ...all, ...found, ...names, ...heads);
+  const node = svg("svg", { viewBox: "-30 0 400 190", class: "nin-network", "aria-hidden": true }, ...lines.flat(), ...all, ...found, ...names, ...heads);
   const draw = (weights, values, results, convolved) => {
     weights.forEach((row, o) =>
       row.forEach((weight, i) => {
