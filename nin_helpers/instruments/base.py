@@ -58,8 +58,18 @@ class Instrument(anywidget.AnyWidget):
         return bundle | {"text/plain": alt, "image/png": picture}, {"image/png": {"alt": alt}}
 
 
+def own_state(instrument):
+    """Return what an instrument shows, {trait: value}, without what all widgets have; bytes as Base64."""
+    common = anywidget.AnyWidget.class_trait_names()
+    names = [name for name in instrument.trait_names(sync=True) if name not in common and not name.startswith("_")]
+    state = {name: getattr(instrument, name) for name in sorted(names)}
+    return {
+        name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in state.items()
+    }
+
+
 def fingerprint(instrument):
     """Return what a still is a picture of: a hash of the module, the style and the state of an instrument."""
-    state = {name: value for name, value in instrument.get_state().items() if name in instrument.own_traits()}
-    text = instrument._esm + instrument._css + json.dumps(state, sort_keys=True)
+    text = instrument._esm + instrument._css + json.dumps(own_state(instrument), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

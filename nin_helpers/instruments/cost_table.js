@@ -63,6 +63,6 @@ export default {
       });
     };
     const controls = element("div", { class: "nin-controls" }, slider(model, "input_size", t("input size"), 28, 320));
-    return mount(model, el, [controls, element("div", { class: "nin-scroll" }, table)], draw);
+    return mount(model, el, "cost-table", [controls, element("div", { class: "nin-scroll" }, table)], draw);
   },
 };

@@ -51,6 +51,6 @@ export default {
       slider(model, "input_size", t("input size"), 28, 320),
       slider(model, "classes", t("classes"), 2, 1000),
     );
-    return mount(model, el, [controls, picture], draw);
+    return mount(model, el, "head-calculator", [controls, picture], draw);
   },
 };

@@ -29,15 +29,15 @@ export function translator(model) {
 export class Refusal extends Error {}
 
 /**
- * Put an instrument into `el`: its parts, and below them the sentence that `draw` returns, which a screen reader tells.
+ * Put the instrument `name` into `el`: its parts, and below them the sentence that `draw` returns, for screen readers too.
  *
  * draw is called at once, whenever the model has changed, and by `update` of the function that is returned, which takes the
  * instrument down. A Refusal that it throws is shown in place of a sentence.
  */
-export function mount(model, el, parts, draw) {
+export function mount(model, el, name, parts, draw) {
   const result = element("p", { class: "nin-result", "aria-live": "polite" });
   const refusal = element("p", { class: "nin-refusal", role: "alert" });
-  el.classList.add("nin-instrument");
+  el.classList.add("nin-instrument", `nin-${name}`);
   el.replaceChildren(...parts, result, refusal);
   const update = () => {
     try {

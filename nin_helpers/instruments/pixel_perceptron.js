@@ -155,6 +155,6 @@ export default {
       slider(model, "column", t("column"), 0, side - 1),
     );
     const below = element("div", { class: "nin-beside" }, drawing.node, element("div", { class: "nin-scroll" }, sums));
-    return mount(model, el, [controls, maps, below], draw);
+    return mount(model, el, "pixel-perceptron", [controls, maps, below], draw);
   },
 };

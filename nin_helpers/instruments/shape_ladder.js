@@ -153,6 +153,6 @@ export default {
       form,
     );
     const windows = element("details", {}, element("summary", {}, t("Change the windows")), element("div", { class: "nin-scroll" }, windowTable(model, t)));
-    return mount(model, el, [controls, picture, windows], draw);
+    return mount(model, el, "shape-ladder", [controls, picture, windows], draw);
   },
 };

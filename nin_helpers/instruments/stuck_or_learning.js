@@ -114,7 +114,7 @@ export default {
     const choices = steps.map((step) => [step, `${step}`]);
     const controls = element("div", { class: "nin-controls" }, element("span", {}, t("step")), choice(model, "step", t("step"), choices));
     const picture = element("div", { class: "nin-runs" }, ...columns.map((column) => column.node));
-    const down = mount(model, el, [controls, picture], draw);
+    const down = mount(model, el, "stuck-or-learning", [controls, picture], draw);
     const listen = (message) => {
       const states = live.get(`${message.init} ${message.lr}`);
       if (message.kind === "state") states.push(message.state);
