@@ -5,8 +5,8 @@ import { element, mount, put, svg, translator } from "./parts.js";
 import { bytesOf, chooser, chosenPicture, paint } from "./pictures.js";
 
 const SHOWN = 8; // maps of each half
-const HALVES = ["before", "after"];
-const [WIDTH, HEIGHT] = [300, 130]; // of the column of channels, in its own units
+const HALVES = ["before", "after"]; // the 1 × 1 layers
+const [WIDTH, HEIGHT, HIGH] = [240, 176, 54]; // of the drawing of one pixel's channels and of each of its two parts, in its own units
 
 /** Return the windows from the picture to the maps of each block. */
 function windowsOf(model) {
@@ -55,7 +55,9 @@ function firstHalves(model) {
 
 /** Return a block as it is shown, {node, draw}: its maps before and after, in each a frame around the pixel. */
 function blockRow(model, number, t, seePlace) {
-  const halves = HALVES.map(() => Array.from({ length: SHOWN }, () => [element("canvas", { width: 1, height: 1 }), element("i")]));
+  const halves = HALVES.map(() => Array.from({ length: SHOWN }, () => [element("canvas", { width: 1, height: 1 }), element("i"), element("span")]));
+  const isClass = (half) => half === 1 && number + 1 === model.get("blocks").length; // the maps of the classes
+
   const captions = HALVES.map(() => element("figcaption"));
   let shape = [0, 1, 1];
   const pick = (event, canvas) => {
@@ -85,13 +87,18 @@ function blockRow(model, number, t, seePlace) {
   const arrow = element("span", { class: "nin-arrow", "aria-hidden": true }, "→");
   const node = element("section", { class: "nin-block" }, head, figures[0], arrow, figures[1]);
   const draw = (pair) => {
-    const texts = [t("its window saw"), t("its 1 × 1 layers made of it")];
+    const texts = [t("its {kernel} × {kernel} window", { kernel: model.get("blocks")[number][0] }), t("its 1 × 1 layers")];
     pair.forEach((half, i) => {
       shape = half.shape;
-      captions[i].textContent = t("{what}: {channels} maps of {height} × {width}", { what: texts[i], channels: shape[0], height: shape[1], width: shape[2] });
-      halves[i].forEach(([canvas, frame], k) => {
+      const size = t("{channels} maps of {height} × {width}", { channels: shape[0], height: shape[1], width: shape[2] });
+      captions[i].replaceChildren(texts[i], element("br"), size);
+      halves[i].forEach(([canvas, frame, name], k) => {
         canvas.parentNode.hidden = k >= half.maps.length;
-        if (k < half.maps.length) glow(canvas, half.maps[k], shape);
+        if (k >= half.maps.length) return;
+        const { channel } = half.maps[k];
+        glow(canvas, half.maps[k], shape);
+        canvas.title = t("channel {channel}", { channel });
+        name.textContent = isClass(i) ? t(model.get("classes")[channel]) : "";
         Object.assign(frame.style, { width: `${100 / shape[2]}%`, height: `${100 / shape[1]}%` });
       });
     });
@@ -116,27 +123,22 @@ function glow(canvas, { values, most }, [, height, width]) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Return the column of one pixel's channels before and after the 1 × 1 layers, strongest first: {node, draw}. */
+/** Return the channels of one pixel before and after the 1 × 1 layers, strongest first, one above the other: {node, draw}. */
 function columns(t) {
+  const bottoms = [HIGH + 14, HEIGHT - 2];
+  const frames = bottoms.map((bottom) => svg("rect", { class: "nin-frame", x: 0, y: bottom - HIGH, width: WIDTH, height: HIGH }));
   const paths = HALVES.map(() => svg("path", { class: "nin-column" }));
-  const counts = HALVES.map(() => svg("text", { y: HEIGHT - 4, "text-anchor": "middle" }));
-  const lines = Array.from({ length: 9 }, () => svg("line"));
-  const lefts = [0, 180];
-  const wide = 120;
-  lines.forEach((line, i) => {
-    const ends = [Math.floor(i / 3), i % 3].map((place) => 22 + place * 38);
-    for (const [name, value] of Object.entries({ x1: 128, x2: 172, y1: ends[0], y2: ends[1] })) line.setAttribute(name, value);
-  });
-  counts.forEach((count, i) => {
-    count.setAttribute("x", lefts[i] + wide / 2);
-  });
-  const node = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "nin-columns", "aria-hidden": true }, ...lines, ...paths, ...counts);
+  const counts = bottoms.map((bottom) => svg("text", { x: WIDTH, y: bottom - HIGH - 3, "text-anchor": "end" }));
+  const heads = bottoms.map((bottom, i) => svg("text", { x: 0, y: bottom - HIGH - 3 }, t(HALVES[i])));
+  const ends = [0, 1, 2].map((place) => (WIDTH * (place + 0.5)) / 3);
+  const lines = ends.flatMap((x1) => ends.map((x2) => svg("line", { x1, x2, y1: bottoms[0] + 3, y2: bottoms[1] - HIGH - 15 })));
+  const node = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "nin-columns", "aria-hidden": true }, ...frames, ...lines, ...paths, ...heads, ...counts);
   const draw = (pair) => {
     pair.forEach((channels, i) => {
       const sorted = [...channels].sort((a, b) => b - a);
-      const [most, step] = [Math.max(sorted[0], 1e-9), wide / sorted.length];
-      const points = sorted.map((value, k) => `V${(HEIGHT - 22 - ((HEIGHT - 30) * Math.max(0, value)) / most).toFixed(1)}h${step.toFixed(3)}`);
-      paths[i].setAttribute("d", `M${lefts[i]} ${HEIGHT - 22}${points.join("")}V${HEIGHT - 22}Z`);
+      const [most, step] = [Math.max(sorted[0], 1e-9), WIDTH / sorted.length];
+      const points = sorted.map((value) => `V${(bottoms[i] - (HIGH * Math.max(0, value)) / most).toFixed(1)}h${step.toFixed(3)}`);
+      paths[i].setAttribute("d", `M0 ${bottoms[i]}${points.join("")}V${bottoms[i]}Z`);
       counts[i].textContent = t("{open} of {all} above 0", { open: sorted.filter((value) => value > 0).length, all: sorted.length });
     });
   };
@@ -169,8 +171,8 @@ export default {
     const field = element("i");
     const column = columns(t);
     const [title, names] = [element("h4"), element("p", { class: "nin-note" })];
-    const pixel = element("div", { class: "nin-pixel" }, title, column.node, names);
     const stage = element("div", { class: "nin-stage" }, picture, field);
+    const pixel = element("div", { class: "nin-pixel" }, stage, element("div", {}, title, column.node, names));
     const note = element("p", { class: "nin-note" });
     const showField = (block, row, at) => {
       const places = fields(found.size, windows[block]);
@@ -194,19 +196,20 @@ export default {
       note.textContent = whoAnswers(model, here);
       const answer = { answer: t(model.get("classes")[best]), share: Math.round(100 * softmax(logits)[best]) };
       const place = { number: block + 1, row, column: at };
-      title.textContent = t("Block {number}, row {row}, column {column}: all channels of one pixel, strongest first", place);
+      title.textContent = t("block {number}, row {row}, column {column}: all channels of this pixel, strongest first", place);
       const known = pair.every(Boolean);
       column.draw(known ? pair : [[0], [0]]);
       if (!known) return t("In the end the answer is {answer}, with {share} %.", answer);
       const [first, second] = pair.map((channels) => strongest(channels).join(", "));
-      names.textContent = t("The perceptron of this block takes the left ones and makes the right ones. Strongest channels: {first} → {second}.", { first, second });
+      names.textContent = t("The block's perceptron makes the lower ones of the upper ones. The strongest: channels {first}; then {second}.", { first, second });
       const [before, after] = pair.map((channels) => channels.filter((value) => value > 0).length);
       const counts = { number: block + 1, all: pair[0].length, made: pair[1].length, before, after, ...answer };
       return t("Block {number}: of {all} channels at this pixel {before} are above 0 before its 1 × 1 layers, and {after} of {made} behind them. In the end the answer is {answer}, with {share} %.", counts);
     };
     model.on("change:number change:own", ask);
-    const top = element("div", { class: "nin-two" }, stage, pixel);
-    const mounted = mount(model, el, [chooser(model), top, ...rows.map(({ node }) => node), note, question.node], draw);
+    const way = element("div", { class: "nin-way" }, ...rows.map(({ node }) => node));
+    const body = element("div", { class: "nin-two" }, way, pixel);
+    const mounted = mount(model, el, "journey", [chooser(model), body, note, question.node], draw);
     return mounted;
   },
 };
