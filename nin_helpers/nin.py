@@ -7,7 +7,7 @@ from torch import nn
 
 from nin_helpers.architecture import BLOCKS, FAMILY, HEADS, INITS, POOL, WIDTHS, last_feature_size
 from nin_helpers.checks import check_choice, check_share, check_whole_number, check_whole_numbers
-from nin_helpers.weight_files import read_weights
+from nin_helpers.weight_files import PRETRAINED_FC, read_weights
 
 
 def nin_block(in_channels, out_channels, kernel_size, stride=1, padding=0, *, num_pointwise=2, pointwise_kernel_size=1):
@@ -196,6 +196,17 @@ def load_pretrained(path=None):
     `prediction.load_classifier`. Raises as `weight_files.read_weights` does.
     """
     return from_weights(*read_weights(path))
+
+
+def load_pretrained_fc(path=None):
+    """Return the package's trained network with a fully connected head in place of block 4 and its average.
+
+    path: a file with "fc.weight" and "fc.bias"; None: the package's, see results/pretrained_fc.json. All else is
+    `load_pretrained`'s, so that the two differ in the head alone. Raises as `weight_files.read_weights` does.
+    """
+    head, about = read_weights(PRETRAINED_FC if path is None else path)
+    body = {name: tensor for name, tensor in read_weights()[0].items() if not name.startswith("block4")}
+    return from_weights(body | head, about)
 
 
 def from_weights(tensors, about):

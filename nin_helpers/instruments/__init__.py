@@ -13,5 +13,16 @@ from nin_helpers.instruments.arithmetic import (
     StuckOrLearning,
 )
 from nin_helpers.instruments.base import Instrument
+from nin_helpers.instruments.networks import Journey, ShiftTest, WhereItLooks
 
-__all__ = ["CostTable", "HeadCalculator", "Instrument", "PixelPerceptron", "ShapeLadder", "StuckOrLearning"]
+__all__ = [
+    "CostTable",
+    "HeadCalculator",
+    "Instrument",
+    "Journey",
+    "PixelPerceptron",
+    "ShapeLadder",
+    "ShiftTest",
+    "StuckOrLearning",
+    "WhereItLooks",
+]

@@ -119,3 +119,15 @@ export function convolution(maps, side, weights, biases) {
 export function shuffle(maps, order) {
   return maps.map((map) => order.map((from) => map[from]));
 }
+
+/** Return [[first, last], …]: which of n pixels each one behind `windows` sees; beyond the edges lies padding. */
+export function fields(n, windows) {
+  let [first, extent, step, size] = [0, 1, 1, n];
+  for (const { k, s, p } of windows) {
+    size = outputSize(size, k, s, p);
+    first -= p * step;
+    extent += (k - 1) * step;
+    step *= s;
+  }
+  return Array.from({ length: size }, (_, at) => [first + at * step, first + at * step + extent - 1]);
+}

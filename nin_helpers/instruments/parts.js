@@ -31,7 +31,8 @@ export class Refusal extends Error {}
 /**
  * Put the instrument `name` into `el`: its parts, and below them the sentence that `draw` returns, for screen readers too.
  *
- * draw is called at once and whenever the model has changed; a Refusal that it throws is shown in place of a sentence.
+ * draw is called at once, whenever the model has changed, and by `update` of the function that is returned, which takes the
+ * instrument down. A Refusal that it throws is shown in place of a sentence.
  */
 export function mount(model, el, name, parts, draw) {
   const result = element("p", { class: "nin-result", "aria-live": "polite" });
@@ -49,7 +50,7 @@ export function mount(model, el, name, parts, draw) {
   };
   model.on("change", update);
   update();
-  return () => model.off("change", update);
+  return Object.assign(() => model.off("change", update), { update });
 }
 
 /** Set values in the model, and tell the kernel if there is one. */
