@@ -218,19 +218,6 @@ def from_weights(tensors, about):
     return model.eval()
 
 
-def perceptron_at(x, weight, bias, row, column):
-    """Return (vector, sums, output) of a 1 × 1 convolution and its ReLU at one pixel, as a perceptron computes them.
-
-    x: (channel, height, width); weight: (out_channels, channel, 1, 1); bias: (out_channels,). vector: (channel,), what
-    the pixel has; sums: (out_channels,), weight · vector + bias; output: the sums above 0. IndexError: no such pixel.
-    """
-    if not (0 <= row < x.shape[1] and 0 <= column < x.shape[2]):
-        raise IndexError(f"row={row}, column={column} is outside the picture of {x.shape[1]} × {x.shape[2]} pixels")
-    vector = x[:, row, column]
-    sums = weight[:, :, 0, 0] @ vector + bias
-    return vector, sums, sums.relu()
-
-
 def _with_batch_norm(block):
     if not isinstance(block, nn.Sequential):
         return block

@@ -62,8 +62,9 @@ def take(browser, instrument):
 def main():
     """Take all stills, in the browser of the browser tests."""
     sys.path.insert(0, str(ROOT / "tests" / "browser"))
-    from chromium import find
     from playwright.sync_api import sync_playwright
+
+    from chromium import find
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-gpu"])

@@ -123,8 +123,8 @@ class PixelPerceptron(Instrument):
 class StuckOrLearning(Instrument):
     """The first steps of three trainings side by side: blind, dead and learning at first, each to be changed.
 
-    result: of the experiment "first_steps". live: a function of init and lr that yields such states, for the button that
-    runs one, where a kernel answers; None: no button.
+    result: of the experiment "first_steps". live: a function of init and lr that yields such states, for the button
+    that runs one, where a kernel answers; None: no button.
     """
 
     module = "stuck_or_learning"

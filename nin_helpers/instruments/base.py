@@ -35,8 +35,8 @@ def _parts(name, seen):
 class Instrument(anywidget.AnyWidget):
     """An instrument; a subclass names its module, and has its state as traits. The module reckons and draws.
 
-    What a front end without widgets shows of a cell, as GitHub does, is a still: a picture of the instrument as it is at
-    first, which `make stills` has taken in a browser, and as its text the sentence under it.
+    What a front end without widgets shows of a cell, as GitHub does, is a still: a picture of the instrument as it is
+    at first, which `make stills` has taken in a browser, and as its text the sentence under it.
     """
 
     _css = (FOLDER / "style.css").read_text(encoding="utf-8")
@@ -49,13 +49,11 @@ class Instrument(anywidget.AnyWidget):
         super().__init_subclass__(**options)
 
     def _repr_mimebundle_(self, **options):
-        bundle = super()._repr_mimebundle_(**options)
+        data, metadata = super()._repr_mimebundle_(**options)
         still = FOLDER / "stills" / f"{self.module}.png"
-        if not still.exists():
-            return bundle
         alt = Image.open(still).text["alt"]
         picture = base64.b64encode(still.read_bytes()).decode()
-        return bundle | {"text/plain": alt, "image/png": picture}, {"image/png": {"alt": alt}}
+        return data | {"text/plain": alt, "image/png": picture}, metadata | {"image/png": {"alt": alt}}
 
 
 def own_state(instrument):
