@@ -75,6 +75,7 @@ site: ## build the notebooks as pages to read, in build/site, and check their li
 	@cp notebooks/[0-9]*.ipynb build/site-source/notebooks && cp $(APPENDIX)/*.ipynb build/site-source/$(APPENDIX)
 	@PYTHONPATH=tools .venv-site/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir site \
 		--doctree-dir build/site-source/.doctrees build/site-source build/site
+	@PYTHONPATH=. .venv-site/bin/python tools/export_networks.py build/site/_static/network
 	@.venv-site/bin/python tools/check_site.py build/site
 
 slides: setup ## make slides of notebooks 1 to 4, a file each in build/slides, from their committed outputs

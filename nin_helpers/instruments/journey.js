@@ -156,11 +156,11 @@ export default {
     const t = translator(model);
     const [windows, side] = [windowsOf(model), model.get("side")];
     let [found, halves, here, stale] = [firstAnswer(model), firstHalves(model), false, true];
-    const question = asking(model, (answer) => {
+    const answered = (answer) => {
       [found, here, stale] = [answer, true, true];
       halves = Object.fromEntries(Object.entries(answer.maps).map(([name, maps]) => [name, halfOf(maps)]));
-      mounted.update();
-    });
+    };
+    const question = asking(model, answered, () => mounted.update());
     const ask = () => question.ask({ networks: model.get("networks"), want: ["logits", "blocks"], size: model.get("size"), moved: [0, 0] }, chosenPicture(model));
     const seePlace = (block, row, column) => {
       put(model, { block, row, column });
@@ -184,7 +184,7 @@ export default {
       const block = model.get("block");
       const [, height, width] = halves[`block${block + 1}.before`].shape;
       const [row, at] = [Math.min(model.get("row"), height - 1), Math.min(model.get("column"), width - 1)];
-      paint(picture, chosenPicture(model), side);
+      paint(picture, question.failed() ? found.picture : chosenPicture(model), side);
       const pairOf = (number) => HALVES.map((half) => halves[`block${number + 1}.${half}`]);
       if (stale) rows.forEach((each, number) => each.draw(pairOf(number)));
       stale = false;

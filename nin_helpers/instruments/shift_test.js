@@ -97,6 +97,11 @@ function curve(names, t) {
   return { node: element("figure", { class: "nin-curve-over" }, drawing, caption), draw };
 }
 
+/** Return a whole number with a minus that is one. */
+function whole(number) {
+  return String(number).replace("-", "−");
+}
+
 /** Return a mark of network i: a disc or a square, so that its form tells it too. */
 function mark(i, x, y) {
   const style = `fill: ${COLOURS[i]}`;
@@ -112,7 +117,7 @@ function allWays(most) {
     [1, 0],
     [-1, 0],
   ];
-  return [[0, 0], ...ways.flatMap((way) => steps.map((step) => way.map((part) => part * step))), [0, 0]];
+  return [...ways.flatMap((way) => steps.map((step) => way.map((part) => part * step))), [0, 0]];
 }
 
 export default {
@@ -121,46 +126,45 @@ export default {
     const names = model.get("networks");
     let [found, here, places, ways] = [firstAnswer(model), false, [], []];
     const sharesOf = ({ logits }) => names.map((name) => softmax(logits[name]));
-    const remember = (answer, [down, right]) => places.push({ distance: Math.hypot(down, right), shares: sharesOf(answer) });
-    remember(found, [model.get("down"), model.get("right")]);
-    const question = asking(model, (answer, { moved, number, own }) => {
+    const remember = (answer) => places.push({ distance: Math.hypot(...answer.request.moved), shares: sharesOf(answer) });
+    remember(found);
+    const answered = (answer) => {
+      if (String(answer.picture) !== String(found.picture)) places = [];
       [found, here] = [answer, true];
-      if (number === model.get("number") && own === model.get("own")) remember(answer, moved);
+      remember(found);
+    };
+    const goOn = () => {
       mounted.update();
-      if (ways.length) goOn();
-    });
+      if (question.failed() || !ways.length) return;
+      const [down, right] = ways.shift();
+      put(model, { down, right });
+    };
+    const question = asking(model, answered, goOn);
     const truth = () => {
-      const nearest = places.reduce((best, place) => (place.distance < best.distance ? place : best), places[0] ?? { shares: sharesOf(found) });
-      return model.get("labels")[model.get("number")] ?? largest(nearest.shares[0]);
+      const nearest = places.reduce((best, place) => (place.distance < best.distance ? place : best), places[0]);
+      return model.get("labels")[found.request.number] ?? largest(nearest.shares[0]);
     };
     const [picture, bars, over] = [stage(model, t), shares(model, names, t), curve(names, t)];
     const note = element("p", { class: "nin-note" });
     const draw = () => {
-      const [down, right] = [model.get("down"), model.get("right")];
-      picture.draw(chosenPicture(model), down, right);
+      const [down, right] = found.request.moved;
+      if (question.failed()) picture.draw(found.picture, down, right);
+      else picture.draw(chosenPicture(model), model.get("down"), model.get("right"));
       bars.draw(sharesOf(found), truth());
       over.draw(places, truth(), Math.hypot(down, right));
       note.textContent = whoAnswers(model, here);
       const classes = model.get("classes").map((name) => t(name));
       const answers = names.map((name) => t("{network} says {answer}", { network: t(NAMES[name] ?? name), answer: classes[largest(found.logits[name])] }));
-      return t("{name}, moved {right} to the right, {down} down: {answers}.", { name: classes[truth()], right, down, answers: answers.join(", ") });
+      return t("{name}, moved {right} to the right, {down} down: {answers}.", { name: classes[truth()], right: whole(right), down: whole(down), answers: answers.join(", ") });
     };
     const ask = () => {
-      const [moved, number, own] = [[model.get("down"), model.get("right")], model.get("number"), model.get("own")];
-      question.ask({ networks: names, want: ["logits"], size: model.get("size"), moved, number, own }, chosenPicture(model));
-    };
-    const goOn = () => {
-      const [down, right] = ways.shift();
-      put(model, { down, right });
+      const moved = [model.get("down"), model.get("right")];
+      question.ask({ networks: names, want: ["logits"], size: model.get("size"), moved, number: model.get("number") }, chosenPicture(model));
     };
     const sweep = () => {
       ways = allWays(Math.floor(model.get("size") / 2));
-      goOn();
-      ask(); // even if it is there already
+      ask();
     };
-    model.on("change:number change:own", () => {
-      places = [];
-    });
     model.on("change:number change:own change:down change:right", ask);
     const most = Math.floor(model.get("size") / 2);
     const controls = element(

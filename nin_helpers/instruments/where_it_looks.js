@@ -93,10 +93,10 @@ export default {
     const t = translator(model);
     const windows = windowsOf(model);
     let [found, here] = [firstAnswer(model), false];
-    const question = asking(model, (answer) => {
+    const answered = (answer) => {
       [found, here] = [answer, true];
-      mounted.update();
-    });
+    };
+    const question = asking(model, answered, () => mounted.update());
     const [picture, rows] = [stage(model), classRows(model, t)];
     const note = element("p", { class: "nin-note" });
     const draw = () => {
@@ -107,7 +107,7 @@ export default {
       const [area, places] = [shape[1] * shape[2], fields(size, windows)];
       const brightest = Math.max(...data, 1e-9);
       const map = data.subarray(chosen * area, (chosen + 1) * area);
-      picture.draw(chosenPicture(model), map, brightest, places, size);
+      picture.draw(question.failed() ? found.picture : chosenPicture(model), map, brightest, places, size);
       rows.draw(data, shape.slice(1), logits, chosen, brightest);
       const whole = places.every(([from, to]) => from <= 0 && to >= size - 1);
       const part = whole ? t("sees all that the network reads of the picture") : t("sees a part of the picture: point at it");
