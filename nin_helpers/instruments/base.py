@@ -72,6 +72,8 @@ def fingerprint(instrument):
 
     What was `measured`, a network's answer, is left out: its last digits differ from machine to machine.
     """
-    state = {name: value for name, value in own_state(instrument).items() if name not in instrument.traits(measured=True)}
+    state = {
+        name: value for name, value in own_state(instrument).items() if name not in instrument.traits(measured=True)
+    }
     text = instrument._esm + instrument._css + json.dumps(state, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -4,7 +4,7 @@ import { element, mount, put, slider, svg, translator } from "./parts.js";
 import { chooser, chosenPicture, paint } from "./pictures.js";
 
 const COLOURS = ["var(--nin-blue)", "var(--nin-orange)"];
-const [WIDTH, HEIGHT, FARTHEST] = [320, 120, 100]; // of the curve, in its own units; and pixels
+const [WIDTH, HEIGHT] = [320, 120]; // of the curve, in its own units
 
 /** Return the picture to be dragged, {node, draw}. */
 function stage(model, t) {
@@ -75,15 +75,15 @@ function percent(share) {
 }
 
 /** Return the curve of what each network gives the true class, by the distance that the picture was moved: {node, draw}. */
-function curve(names, t) {
+function curve(names, farthest, t) {
   const y = (share) => 8 + (HEIGHT - 30) * (1 - share);
-  const x = (distance) => 34 + ((WIDTH - 44) * Math.min(distance, FARTHEST)) / FARTHEST;
+  const x = (distance) => 34 + ((WIDTH - 44) * Math.min(distance, farthest)) / farthest;
   const marks = names.map(() => svg("g"));
   const now = svg("line", { class: "nin-mark", y1: y(1), y2: y(0) });
   const text = (content, left, top, anchor = "middle") => svg("text", { x: left, y: top, "text-anchor": anchor }, content);
-  const labels = [0, 50, 100].map((distance) => text(distance, x(distance), HEIGHT - 8));
+  const labels = [0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * farthest)).map((distance) => text(distance, x(distance), HEIGHT - 8));
   const levels = [0, 0.5, 1].map((share) => text(percent(share), 30, y(share) + 4, "end"));
-  const frame = svg("rect", { class: "nin-frame", x: x(0), y: y(1), width: x(FARTHEST) - x(0), height: y(0) - y(1) });
+  const frame = svg("rect", { class: "nin-frame", x: x(0), y: y(1), width: x(farthest) - x(0), height: y(0) - y(1) });
   const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true }, frame, now, ...marks, ...labels, ...levels);
   const caption = element("figcaption", {}, t("share of the true class, by how many pixels the picture was moved"));
   const draw = (places, truth, distance) => {
@@ -144,7 +144,8 @@ export default {
       const nearest = places.reduce((best, place) => (place.distance < best.distance ? place : best), places[0]);
       return model.get("labels")[found.request.number] ?? largest(nearest.shares[0]);
     };
-    const [picture, bars, over] = [stage(model, t), shares(model, names, t), curve(names, t)];
+    const most = Math.floor(model.get("size") / 2);
+    const [picture, bars, over] = [stage(model, t), shares(model, names, t), curve(names, most, t)];
     const note = element("p", { class: "nin-note" });
     const draw = () => {
       const [down, right] = found.request.moved;
@@ -162,11 +163,10 @@ export default {
       question.ask({ networks: names, want: ["logits"], size: model.get("size"), moved, number: model.get("number") }, chosenPicture(model));
     };
     const sweep = () => {
-      ways = allWays(Math.floor(model.get("size") / 2));
+      ways = allWays(most);
       ask();
     };
     model.on("change:number change:own change:down change:right", ask);
-    const most = Math.floor(model.get("size") / 2);
     const controls = element(
       "div",
       { class: "nin-controls" },
