@@ -206,7 +206,7 @@ export default {
     };
     model.on("change:number change:own", ask);
     const top = element("div", { class: "nin-two" }, stage, pixel);
-    const mounted = mount(model, el, [chooser(model), top, ...rows.map(({ node }) => node), note, question.node], draw);
+    const mounted = mount(model, el, "journey", [chooser(model), top, ...rows.map(({ node }) => node), note, question.node], draw);
     return mounted;
   },
 };

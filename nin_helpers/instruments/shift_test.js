@@ -176,7 +176,7 @@ export default {
         ways = []; // the reader's hand goes first
       }, true);
     }
-    const mounted = mount(model, el, [chooser(model), body, controls, over.node, note, question.node], draw);
+    const mounted = mount(model, el, "shift-test", [chooser(model), body, controls, over.node, note, question.node], draw);
     return mounted;
   },
 };

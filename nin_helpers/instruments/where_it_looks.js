@@ -126,7 +126,7 @@ export default {
     model.on("change:number change:own change:size", ask);
     const sizes = element("div", { class: "nin-controls" }, slider(model, "size", t("size of the picture in pixels"), smallestSize(windows), 224));
     const body = element("div", { class: "nin-two" }, picture.node, rows.node);
-    const mounted = mount(model, el, [chooser(model), body, sizes, note, question.node], draw);
+    const mounted = mount(model, el, "where-it-looks", [chooser(model), body, sizes, note, question.node], draw);
     return mounted;
   },
 };
