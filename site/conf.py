@@ -25,9 +25,10 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 html_math_renderer = "mathml"  # browsers typeset it by themselves, without a script from elsewhere
 html_theme = "sphinx_book_theme"
-html_static_path = ["site.css", "instruments.js"]
+html_static_path = ["site.css", "network.js", "instruments.js"]
 html_css_files = ["site.css"]
-html_js_files = [("instruments.js", {"defer": "defer"})]  # no module: over file:// a browser would not load it
+# no modules: over file:// a browser would not load them
+html_js_files = [(name, {"defer": "defer"}) for name in ("network.js", "instruments.js")]
 html_use_index = False
 html_theme_options = {
     "navbar_persistent": [],  # or sphinx-book-theme 1.4.0 has a second search, and no button opens its side bars

@@ -132,8 +132,8 @@ class Journey(NetworkInstrument):
 
     module = "journey"
     block = traitlets.Int(1).tag(sync=True)
-    row = traitlets.Int(11).tag(sync=True)
-    column = traitlets.Int(11).tag(sync=True)
+    row = traitlets.Int(6).tag(sync=True)
+    column = traitlets.Int(18).tag(sync=True)
 
     want = ("logits", "blocks")
     shown = 8  # maps of each half of a block
