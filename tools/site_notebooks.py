@@ -47,7 +47,7 @@ def still(model, output):
     for buffer in model.get("buffers", []):  # bytes, as Base64
         state[buffer["path"][0]] = {"base64": buffer["data"]}
     values = json.dumps(state, ensure_ascii=False).replace("</", "<\\/")
-    picture = html.escape(output["data"].get("text/plain", ""))
+    picture = html.escape("".join(output["data"].get("text/plain", "")))
     if "image/png" in output["data"]:
         source = "".join(output["data"]["image/png"]).replace("\n", "")
         picture = f'<img alt="{picture}" src="data:image/png;base64,{source}">'

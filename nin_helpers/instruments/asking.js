@@ -86,15 +86,27 @@ export function largest(numbers) {
 export function firstAnswer(model) {
   const { size, logits, maps } = model.get("first");
   if (isPage()) model.set("size", model.get("page_size"));
-  const arrays = Object.entries(maps).map(([name, { shape, data }]) => [name, { shape, data: Float32Array.from(data) }]);
+  const arrays = Object.entries(maps).map(([name, { shape, data }]) => [
+    name,
+    { shape, data: Float32Array.from(data) },
+  ]);
   const moved = [model.get("down") ?? 0, model.get("right") ?? 0];
-  return { size, logits, maps: Object.fromEntries(arrays), picture: chosenPicture(model), request: { moved, number: model.get("number") } };
+  return {
+    size,
+    logits,
+    maps: Object.fromEntries(arrays),
+    picture: chosenPicture(model),
+    request: { moved, number: model.get("number") },
+  };
 }
 
 /** Return, for a page, whose answers are shown. here: whether they were computed on this page. */
 export function whoAnswers(model, here) {
   const t = translator(model);
   if (!isPage()) return "";
-  if (here) return t("On this page the network that comes with the package answers, trained on Fashion-MNIST at 195 pixels.");
-  return t("This is what the notebook's network answered. Change something, and the network that comes with the package is loaded (18 MB) and answers here.");
+  if (here)
+    return t("On this page the network that comes with the package answers, trained on Fashion-MNIST at 195 pixels.");
+  return t(
+    "This is what the notebook's network answered. Change something, and the network that comes with the package is loaded (18 MB) and answers here.",
+  );
 }

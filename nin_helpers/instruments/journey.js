@@ -12,7 +12,9 @@ const [WIDTH, HEIGHT, HIGH] = [240, 176, 54]; // of the drawing of one pixel's c
 function windowsOf(model) {
   const [k, s] = model.get("pool");
   const blocks = model.get("blocks").map(([kernel, stride, padding]) => ({ k: kernel, s: stride, p: padding }));
-  return blocks.map((_, number) => blocks.slice(0, number + 1).flatMap((block, i) => (i < number ? [block, { k, s, p: 0 }] : [block])));
+  return blocks.map((_, number) =>
+    blocks.slice(0, number + 1).flatMap((block, i) => (i < number ? [block, { k, s, p: 0 }] : [block])),
+  );
 }
 
 /**
@@ -29,7 +31,11 @@ function halfOf({ shape, data }) {
     const values = data.subarray(channel * area, (channel + 1) * area);
     return { channel, values, most: values.reduce((a, b) => Math.max(a, b), 1e-9) };
   });
-  return { shape, maps, column: (row, column) => Array.from({ length: channels }, (_, c) => data[c * area + row * width + column]) };
+  return {
+    shape,
+    maps,
+    column: (row, column) => Array.from({ length: channels }, (_, c) => data[c * area + row * width + column]),
+  };
 }
 
 /** Return the block, row and column that the model has. */
@@ -55,7 +61,9 @@ function firstHalves(model) {
 
 /** Return a block as it is shown, {node, draw}: its maps before and after, in each a frame around the pixel. */
 function blockRow(model, number, t, seePlace) {
-  const halves = HALVES.map(() => Array.from({ length: SHOWN }, () => [element("canvas", { width: 1, height: 1 }), element("i"), element("span")]));
+  const halves = HALVES.map(() =>
+    Array.from({ length: SHOWN }, () => [element("canvas", { width: 1, height: 1 }), element("i"), element("span")]),
+  );
   const isClass = (half) => half === 1 && number + 1 === model.get("blocks").length; // the maps of the classes
 
   const captions = HALVES.map(() => element("figcaption"));
@@ -63,14 +71,20 @@ function blockRow(model, number, t, seePlace) {
   const pick = (event, canvas) => {
     if (!event.buttons && event.type !== "pointerdown") return;
     const box = canvas.getBoundingClientRect();
-    const place = (at, start, length, count) => Math.max(0, Math.min(count - 1, Math.floor(((at - start) / length) * count)));
-    seePlace(number, place(event.clientY, box.top, box.height, shape[1]), place(event.clientX, box.left, box.width, shape[2]));
+    const place = (at, start, length, count) =>
+      Math.max(0, Math.min(count - 1, Math.floor(((at - start) / length) * count)));
+    seePlace(
+      number,
+      place(event.clientY, box.top, box.height, shape[1]),
+      place(event.clientX, box.left, box.width, shape[2]),
+    );
   };
   const step = (event) => {
     const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!way) return;
     event.preventDefault();
-    const here = model.get("block") === number ? [model.get("row"), model.get("column")] : [shape[1] >> 1, shape[2] >> 1];
+    const here =
+      model.get("block") === number ? [model.get("row"), model.get("column")] : [shape[1] >> 1, shape[2] >> 1];
     seePlace(number, ...[0, 1].map((k) => Math.max(0, Math.min(shape[k + 1] - 1, here[k] + way[k]))));
   };
   const figures = halves.map((cells, half) => {
@@ -78,8 +92,15 @@ function blockRow(model, number, t, seePlace) {
       canvas.addEventListener("pointerdown", (event) => pick(event, canvas));
       canvas.addEventListener("pointermove", (event) => pick(event, canvas));
     }
-    const label = t("block {number}, {half} the 1 × 1 layers: the arrow keys choose a pixel", { number: number + 1, half: t(HALVES[half]) });
-    const grid = element("div", { class: "nin-grid", tabindex: 0, role: "application", "aria-label": label }, ...cells.map((cell) => element("div", {}, ...cell)));
+    const label = t("block {number}, {half} the 1 × 1 layers: the arrow keys choose a pixel", {
+      number: number + 1,
+      half: t(HALVES[half]),
+    });
+    const grid = element(
+      "div",
+      { class: "nin-grid", tabindex: 0, role: "application", "aria-label": label },
+      ...cells.map((cell) => element("div", {}, ...cell)),
+    );
     grid.addEventListener("keydown", step);
     return element("figure", {}, captions[half], grid);
   });
@@ -87,10 +108,17 @@ function blockRow(model, number, t, seePlace) {
   const arrow = element("span", { class: "nin-arrow", "aria-hidden": true }, "→");
   const node = element("section", { class: "nin-block" }, head, figures[0], arrow, figures[1]);
   const draw = (pair) => {
-    const texts = [t("its {kernel} × {kernel} window", { kernel: model.get("blocks")[number][0] }), t("its 1 × 1 layers")];
+    const texts = [
+      t("its {kernel} × {kernel} window", { kernel: model.get("blocks")[number][0] }),
+      t("its 1 × 1 layers"),
+    ];
     pair.forEach((half, i) => {
       shape = half.shape;
-      const size = t("{channels} maps of {height} × {width}", { channels: shape[0], height: shape[1], width: shape[2] });
+      const size = t("{channels} maps of {height} × {width}", {
+        channels: shape[0],
+        height: shape[1],
+        width: shape[2],
+      });
       captions[i].replaceChildren(texts[i], element("br"), size);
       halves[i].forEach(([canvas, frame, name], k) => {
         canvas.parentNode.hidden = k >= half.maps.length;
@@ -118,7 +146,15 @@ function glow(canvas, { values, most }, [, height, width]) {
   const image = new ImageData(width, height);
   values.forEach((value, i) => {
     const level = Math.max(0, value) / most;
-    image.data.set([255 * Math.min(1, 1.6 * level * level + 0.05), 255 * level ** 0.8 * 0.92, 70 + 130 * level * (1 - level) * 1.6, 255], 4 * i);
+    image.data.set(
+      [
+        255 * Math.min(1, 1.6 * level * level + 0.05),
+        255 * level ** 0.8 * 0.92,
+        70 + 130 * level * (1 - level) * 1.6,
+        255,
+      ],
+      4 * i,
+    );
   });
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
@@ -126,20 +162,37 @@ function glow(canvas, { values, most }, [, height, width]) {
 /** Return the channels of one pixel before and after the 1 × 1 layers, strongest first, one above the other: {node, draw}. */
 function columns(t) {
   const bottoms = [HIGH + 14, HEIGHT - 2];
-  const frames = bottoms.map((bottom) => svg("rect", { class: "nin-frame", x: 0, y: bottom - HIGH, width: WIDTH, height: HIGH }));
+  const frames = bottoms.map((bottom) =>
+    svg("rect", { class: "nin-frame", x: 0, y: bottom - HIGH, width: WIDTH, height: HIGH }),
+  );
   const paths = HALVES.map(() => svg("path", { class: "nin-column" }));
   const counts = bottoms.map((bottom) => svg("text", { x: WIDTH, y: bottom - HIGH - 3, "text-anchor": "end" }));
   const heads = bottoms.map((bottom, i) => svg("text", { x: 0, y: bottom - HIGH - 3 }, t(HALVES[i])));
   const ends = [0, 1, 2].map((place) => (WIDTH * (place + 0.5)) / 3);
-  const lines = ends.flatMap((x1) => ends.map((x2) => svg("line", { x1, x2, y1: bottoms[0] + 3, y2: bottoms[1] - HIGH - 15 })));
-  const node = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "nin-columns", "aria-hidden": true }, ...frames, ...lines, ...paths, ...heads, ...counts);
+  const lines = ends.flatMap((x1) =>
+    ends.map((x2) => svg("line", { x1, x2, y1: bottoms[0] + 3, y2: bottoms[1] - HIGH - 15 })),
+  );
+  const node = svg(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "nin-columns", "aria-hidden": true },
+    ...frames,
+    ...lines,
+    ...paths,
+    ...heads,
+    ...counts,
+  );
   const draw = (pair) => {
     pair.forEach((channels, i) => {
       const sorted = [...channels].sort((a, b) => b - a);
       const [most, step] = [Math.max(sorted[0], 1e-9), WIDTH / sorted.length];
-      const points = sorted.map((value) => `V${(bottoms[i] - (HIGH * Math.max(0, value)) / most).toFixed(1)}h${step.toFixed(3)}`);
+      const points = sorted.map(
+        (value) => `V${(bottoms[i] - (HIGH * Math.max(0, value)) / most).toFixed(1)}h${step.toFixed(3)}`,
+      );
       paths[i].setAttribute("d", `M0 ${bottoms[i]}${points.join("")}V${bottoms[i]}Z`);
-      counts[i].textContent = t("{open} of {all} above 0", { open: sorted.filter((value) => value > 0).length, all: sorted.length });
+      counts[i].textContent = t("{open} of {all} above 0", {
+        open: sorted.filter((value) => value > 0).length,
+        all: sorted.length,
+      });
     });
   };
   return { node, draw };
@@ -161,7 +214,11 @@ export default {
       halves = Object.fromEntries(Object.entries(answer.maps).map(([name, maps]) => [name, halfOf(maps)]));
     };
     const question = asking(model, answered, () => mounted.update());
-    const ask = () => question.ask({ networks: model.get("networks"), want: ["logits", "blocks"], size: model.get("size"), moved: [0, 0] }, chosenPicture(model));
+    const ask = () =>
+      question.ask(
+        { networks: model.get("networks"), want: ["logits", "blocks"], size: model.get("size"), moved: [0, 0] },
+        chosenPicture(model),
+      );
     const seePlace = (block, row, column) => {
       put(model, { block, row, column });
       if (!here) ask(); // the state has the channels of one pixel only
@@ -177,8 +234,15 @@ export default {
     const showField = (block, row, at) => {
       const places = fields(found.size, windows[block]);
       const share = (value) => (100 * Math.max(0, Math.min(found.size, value))) / found.size;
-      const [top, bottom, left, right] = [places[row][0], places[row][1] + 1, places[at][0], places[at][1] + 1].map(share);
-      Object.assign(field.style, { top: `${top}%`, left: `${left}%`, height: `${bottom - top}%`, width: `${right - left}%` });
+      const [top, bottom, left, right] = [places[row][0], places[row][1] + 1, places[at][0], places[at][1] + 1].map(
+        share,
+      );
+      Object.assign(field.style, {
+        top: `${top}%`,
+        left: `${left}%`,
+        height: `${bottom - top}%`,
+        width: `${right - left}%`,
+      });
     };
     const draw = () => {
       const block = model.get("block");
@@ -186,7 +250,7 @@ export default {
       const [row, at] = [Math.min(model.get("row"), height - 1), Math.min(model.get("column"), width - 1)];
       paint(picture, question.failed() ? found.picture : chosenPicture(model), side);
       const pairOf = (number) => HALVES.map((half) => halves[`block${number + 1}.${half}`]);
-      if (stale) rows.forEach((each, number) => each.draw(pairOf(number)));
+      if (stale) for (const [number, each] of rows.entries()) each.draw(pairOf(number));
       stale = false;
       for (const each of rows) each.mark(block, row, at);
       showField(block, row, at);
@@ -196,15 +260,24 @@ export default {
       note.textContent = whoAnswers(model, here);
       const answer = { answer: t(model.get("classes")[best]), share: Math.round(100 * softmax(logits)[best]) };
       const place = { number: block + 1, row, column: at };
-      title.textContent = t("block {number}, row {row}, column {column}: all channels of this pixel, strongest first", place);
+      title.textContent = t(
+        "block {number}, row {row}, column {column}: all channels of this pixel, strongest first",
+        place,
+      );
       const known = pair.every(Boolean);
       column.draw(known ? pair : [[0], [0]]);
       if (!known) return t("In the end the answer is {answer}, with {share} %.", answer);
       const [first, second] = pair.map((channels) => strongest(channels).join(", "));
-      names.textContent = t("The block's perceptron makes the lower ones of the upper ones. The strongest: channels {first}; then {second}.", { first, second });
+      names.textContent = t(
+        "The block's perceptron makes the lower ones of the upper ones. The strongest: channels {first}; then {second}.",
+        { first, second },
+      );
       const [before, after] = pair.map((channels) => channels.filter((value) => value > 0).length);
       const counts = { number: block + 1, all: pair[0].length, made: pair[1].length, before, after, ...answer };
-      return t("Block {number}: of {all} channels at this pixel {before} are above 0 before its 1 × 1 layers, and {after} of {made} behind them. In the end the answer is {answer}, with {share} %.", counts);
+      return t(
+        "Block {number}: of {all} channels at this pixel {before} are above 0 before its 1 × 1 layers, and {after} of {made} behind them. In the end the answer is {answer}, with {share} %.",
+        counts,
+      );
     };
     model.on("change:number change:own", ask);
     const way = element("div", { class: "nin-way" }, ...rows.map(({ node }) => node));

@@ -66,7 +66,14 @@ export function put(model, values) {
  */
 export function numberBox(model, { label, lowest, highest, get, set }) {
   const t = translator(model);
-  const box = element("input", { type: "number", min: lowest, max: highest, step: 1, value: get(), "aria-label": label });
+  const box = element("input", {
+    type: "number",
+    min: lowest,
+    max: highest,
+    step: 1,
+    value: get(),
+    "aria-label": label,
+  });
   const reason = element("span", { class: "nin-refusal", role: "alert" });
   box.addEventListener("input", () => {
     const value = Number(box.value);
