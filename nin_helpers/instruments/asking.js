@@ -2,8 +2,9 @@
 import { element, translator } from "./parts.js";
 import { chosenPicture } from "./pictures.js";
 
-const PATIENCE = 20_000; // milliseconds without a word: then nobody is there to answer
-const NOBODY = "No network answers. In a notebook, run this cell first; its kernel has the network.";
+const PATIENCE = 10_000; // milliseconds without a word; then the reader is told
+const NOBODY =
+  "No network has answered yet. In a notebook the kernel has it: run this cell, or wait until the kernel is free.";
 
 /** Return whether the package's own networks answer, as on a page, and not those of a notebook's kernel. */
 export function isPage() {
@@ -26,7 +27,10 @@ export function asking(model, answered, changed) {
   let [id, flying, next, timer] = [0, null, null, 0];
   const wait = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => land({ kind: "error", message: NOBODY }), PATIENCE);
+    timer = setTimeout(() => {
+      problem.textContent = `✗ ${t(NOBODY)}`;
+      changed();
+    }, PATIENCE);
   };
   const fly = () => {
     if (flying || !next) return;
