@@ -24,7 +24,7 @@ export function asking(model, answered, changed) {
   const text = element("span");
   const loading = element("p", { class: "nin-loading", hidden: true }, bar, " ", text);
   const problem = element("p", { class: "nin-refusal", role: "alert" });
-  let [id, flying, next, timer] = [0, null, null, 0];
+  let [id, flying, next, timer] = [Math.floor(1e9 * Math.random()), null, null, 0]; // another view counts elsewhere
   const wait = () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
