@@ -111,6 +111,6 @@ export function whoAnswers(model, here) {
   if (here)
     return t("On this page the network that comes with the package answers, trained on Fashion-MNIST at 195 pixels.");
   return t(
-    "This is what the notebook's network answered. Change something, and the network that comes with the package is loaded (18 MB) and answers here.",
+    "This answer came with the page. Change something, and the network that comes with the package is loaded (18 MB) and answers here.",
   );
 }

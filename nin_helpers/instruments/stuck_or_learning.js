@@ -1,5 +1,5 @@
 /** The first steps of three trainings side by side: blind, dead, learning; each can be given another start and rate. */
-import { choice, element, mount, put, svg, translator } from "./parts.js";
+import { element, mount, put, svg, translator, valueSlider } from "./parts.js";
 
 const PANELS = [
   { key: "loss", title: "loss", low: 0, high: 3 },
@@ -125,13 +125,7 @@ export default {
       });
       return `${told.join("; ")}.`;
     };
-    const choices = steps.map((step) => [step, `${step}`]);
-    const controls = element(
-      "div",
-      { class: "nin-controls" },
-      element("span", {}, t("step")),
-      choice(model, "step", t("step"), choices),
-    );
+    const controls = element("div", { class: "nin-controls" }, valueSlider(model, "step", t("step"), steps));
     const picture = element("div", { class: "nin-runs" }, ...columns.map((column) => column.node));
     const down = mount(model, el, "stuck-or-learning", [controls, picture], draw);
     const listen = (message) => {

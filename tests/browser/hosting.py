@@ -19,6 +19,35 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
 <div class="nin-still"><script type="application/json">{state}</script></div>
 <script defer src="network.js"></script><script defer src="instruments.js"></script></html>"""
 
+# What a reader does time and again, the {k}th time, and what shows then that a network has answered.
+ACTS = {
+    "where_it_looks": (
+        "root.querySelectorAll('.nin-thumbnails button')[{k} % 20].click()",
+        "[...root.querySelectorAll('.nin-value')].map(part => part.innerText).join()",
+    ),
+    "shift_test": (
+        """root.querySelector('.nin-drag').dispatchEvent(
+            new PointerEvent('pointermove', {{clientX: 300 - 2 * {k}, clientY: 60, buttons: 1}}))""",
+        "[...root.querySelectorAll('.nin-share i')].map(part => part.style.width).join()",
+    ),
+    "journey": (
+        "root.querySelectorAll('.nin-thumbnails button')[{k} % 20].click()",
+        "[...root.querySelectorAll('.nin-column')].map(part => part.getAttribute('d')).join()",
+    ),
+}
+# One such event, and the milliseconds until a frame is painted that shows the answer.
+TIMED = """async (root, [act, shown]) => {
+    const painted = () => new Promise(done => requestAnimationFrame(() => {
+        const channel = new MessageChannel();
+        channel.port1.onmessage = done;
+        channel.port2.postMessage(0);
+    }));
+    const text = new Function('root', `return ${shown}`), before = text(root), start = performance.now();
+    new Function('root', act)(root);
+    while (text(root) === before && performance.now() < start + 20000) await painted();
+    return performance.now() - start;
+}"""
+
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves, and says nothing."""
@@ -48,3 +77,19 @@ def write_pages(folder, instruments, network=True):
     for each in instruments:
         state = json.dumps({**own_state(each), "_esm": each._esm, "_css": each._css}).replace("</", "<\\/")
         (folder / f"{each.module}.html").write_text(PAGE.format(name=each.module, state=state), encoding="utf-8")
+
+
+def answer_times(root, name, count):
+    """Return so many times, in milliseconds, from an event in the instrument `root` to the painted answer.
+
+    Where it looks runs at 224 pixels, the others at the 195 of their training. The first answer, for which a page
+    fetches the networks, is none of them.
+    """
+    act, shown = ACTS[name]
+    if name == "where_it_looks":
+        root.get_by_role("slider").fill("224")
+    if name == "shift_test":
+        stage = root.locator(".nin-drag")
+        stage.evaluate("stage => { stage.setPointerCapture = () => {}; }")  # these events are of no real pointer
+        stage.dispatch_event("pointerdown", {"clientX": 300, "clientY": 60})
+    return [root.evaluate(TIMED, [act.format(k=7 + k), shown]) for k in range(count + 1)][1:]

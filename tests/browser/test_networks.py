@@ -1,7 +1,6 @@
 """The instruments that ask a network, on pages without a kernel and in JupyterLab: both answer as PyTorch does."""
 
 import io
-import json
 import statistics
 
 import nbformat
@@ -11,7 +10,7 @@ import torch
 from PIL import Image
 from playwright.sync_api import expect
 
-from hosting import served, write_pages
+from hosting import answer_times, served, write_pages
 from lab import SCREENSHOTS, Notebook
 from nin_helpers.diagnostics import block_maps, moved
 from nin_helpers.instruments import Journey, ShiftTest, WhereItLooks
@@ -52,15 +51,6 @@ POOR = """() => [...document.querySelectorAll('.nin-instrument :is(p, span, b, h
         return [Math.max(...both) / Math.min(...both), part.textContent];
     })
     .filter(([ratio]) => ratio < 4.5)"""
-# One event, and the milliseconds until a frame shows the answer: `shown` of the document is another text then.
-TIMED = """async ([act, shown]) => {
-    const frame = () => new Promise(done => requestAnimationFrame(done));
-    const text = new Function(`return ${shown}`), before = text(), start = performance.now();
-    new Function(act)();
-    while (text() === before && performance.now() < start + 20000) await frame();
-    await frame();
-    return performance.now() - start;
-}"""
 LONG_TASKS = """() => { window.longTasks = [];
     new PerformanceObserver(list => longTasks.push(...list.getEntries().map(entry => entry.duration)))
         .observe({type: 'longtask'}); }"""
@@ -302,32 +292,13 @@ def test_where_no_network_can_run_the_page_says_why_and_keeps_the_answer(browser
         page.close()
 
 
-ACTS = {
-    "where_it_looks": ("document.querySelectorAll('.nin-thumbnails button')[{k} % 20].click()",
-                       "[...document.querySelectorAll('.nin-value')].map(part => part.innerText).join()"),
-    "shift_test": ("""const at = {{clientX: 300 - 2 * {k}, clientY: 60, buttons: 1}};
-                    document.querySelector('.nin-drag').dispatchEvent(new PointerEvent('pointermove', at))""",
-                   "[...document.querySelectorAll('.nin-share i')].map(part => part.style.width).join()"),
-    "journey": ("document.querySelectorAll('.nin-thumbnails button')[{k} % 20].click()",
-                "[...document.querySelectorAll('.nin-column')].map(part => part.getAttribute('d')).join()"),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_an_answer_is_painted_within_a_tenth_of_a_second(visit, name, request):
+def test_an_answer_is_painted_within_a_tenth_of_a_second(visit, name):
     page = visit(name)
-    act, shown = ACTS[name]
-    if name == "where_it_looks":
-        page.get_by_role("slider").fill("224")
-    if name == "shift_test":
-        page.locator(".nin-drag").evaluate("node => node.setPointerCapture = () => {}")
-        page.locator(".nin-drag").dispatch_event("pointerdown", {"clientX": 300, "clientY": 60})
-    page.evaluate(TIMED, [act.format(k=7), shown])  # the networks are loaded
     page.evaluate(LONG_TASKS)
-    times = [page.evaluate(TIMED, [act.format(k=k), shown]) for k in range(8, 68)]
-    median, blocked = statistics.median(times), page.evaluate("Math.max(0, ...longTasks)")
-    print(json.dumps({"instrument": name, "median_ms": median, "largest_ms": max(times), "longest_task_ms": blocked}))
-    assert median <= 100 and blocked < 100
+    times = answer_times(page.locator(".nin-instrument"), name, 50)
+    blocked = page.evaluate("Math.max(0, ...longTasks)")
+    assert statistics.median(times) <= 100 and blocked < 100, (times, blocked)
 
 
 # in a notebook
