@@ -1,8 +1,10 @@
 """Time how fast the instruments answer, into results/instruments.json: `python tools/time_instruments.py`.
 
-From an event, a slider that is dragged or a button that is pressed, to the next frame that is painted, in Chromium on this
-machine: of today's instruments in JupyterLab and on a page of build/site, and of those of an older commit in JupyterLab,
-which drew with matplotlib in the kernel: there up to the last change in the cell, for a slider that is moved by a key.
+From an event, a slider that is dragged or a button that is pressed, to the next frame that is painted, in Chromium on
+this machine: of today's instruments in JupyterLab and on a page of build/site, and of those of an older commit in
+JupyterLab, which drew with matplotlib in the kernel: there up to the last change in the cell, for a slider that is
+moved by a key.
+Those that ask a network: up to the frame that shows its answer.
 """
 
 import argparse
@@ -23,9 +25,11 @@ from nin_helpers.provenance import environment
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
 
-from chromium import find  # noqa: E402
-from lab import Notebook, Server  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
+
+from chromium import find  # noqa: E402
+from hosting import answer_times, served, write_pages  # noqa: E402
+from lab import Notebook, Server  # noqa: E402
 
 OLD = "c3a2675"
 COUNT = 60
@@ -36,6 +40,21 @@ INSTRUMENTS = {
     "cost-table": ("CostTable()", "cost_table()", "input size"),
     "pixel-perceptron": ("PixelPerceptron()", "pixel_perceptron()", None),
     "stuck-or-learning": ("StuckOrLearning(result)", "stuck_or_learning(result)", "step"),
+}
+GIVEN = (
+    "result, known = load_result('first_steps'), load_classifier()",
+    "images = torch.randint(256, (20, 1, 28, 28), dtype=torch.uint8)",
+    "models = {'gap': known.model, 'again': known.model}",  # two networks, as large as those of today
+)
+# The same for those that ask a network.
+NETWORKS = {
+    "where-it-looks": ("WhereItLooks()", "where_it_looks(known.model, images, known.classes, known.config)", "picture"),
+    "shift-test": (
+        "ShiftTest()",
+        "shift_test(models, images, images[:, 0, 0, 0], known.classes, known.config)",
+        "moved right",
+    ),
+    "journey": ("Journey()", None, None),
 }
 PAGES = {"pixel-perceptron": "01_nin_block", "stuck-or-learning": "03_training"}
 LISTEN = """root => {
@@ -64,7 +83,8 @@ class TimingServer(Server):
         self.package = package
         module = "instruments" if package == ROOT else "widgets"
         lines = [f"from nin_helpers import {module}", "from nin_helpers.experiments import load_result"]
-        first = "\n".join([*lines, "result = load_result('first_steps')"])
+        lines += ["import torch", "from nin_helpers.prediction import load_classifier", *GIVEN]
+        first = "\n".join(lines)
         cells = [nbformat.v4.new_code_cell(source) for source in (first, *(f"{module}.{call}" for call in calls))]
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
@@ -117,18 +137,19 @@ def press(page, name, label):
 def old_package(folder):
     """Unpack the package of the old commit, with its results, and return its folder."""
     packed = subprocess.run(["git", "archive", OLD], cwd=ROOT, check=True, capture_output=True).stdout
-    tarfile.open(fileobj=BytesIO(packed)).extractall(folder, filter="data")
+    with tarfile.open(fileobj=BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
     return folder
 
 
 def in_jupyterlab(browser, folder, package, calls, measure):
-    """Return {instrument: times} in JupyterLab with the package of a folder."""
+    """Return {instrument: times}, which `measure` finds on a page of JupyterLab with the package of a folder."""
     with TimingServer(folder, package, calls) as server:
         notebook = Notebook(browser.new_page(viewport={"width": 1280, "height": 1400}), server, "timing")
         notebook.open()
         notebook.run_all()
         notebook.page.wait_for_timeout(3000)
-        times = {name: measure(notebook.page, name, label) for name, (*_, label) in INSTRUMENTS.items()}
+        times = measure(notebook.page)
         notebook.page.close()
     return times
 
@@ -147,6 +168,27 @@ def on_pages(browser):
     return times
 
 
+def networks_on_pages(browser, folder):
+    """Return {instrument: times} of those that ask a network, on pages like those of `make site`."""
+    from nin_helpers import instruments
+
+    write_pages(folder, [instruments.WhereItLooks(), instruments.ShiftTest(), instruments.Journey()])
+    times = {}
+    with served(folder) as address:
+        for name in NETWORKS:
+            page = browser.new_page(viewport={"width": 1280, "height": 1400})
+            page.goto(f"{address}/{name.replace('-', '_')}.html")
+            times |= answers(page, name)
+            page.close()
+    return times
+
+
+def answers(page, *names):
+    """Return {instrument: times} from an event to the painted answer of a network."""
+    roots = {name: page.locator(f".nin-instrument.nin-{name}") for name in names}
+    return {name: answer_times(root, name.replace("-", "_"), COUNT) for name, root in roots.items()}
+
+
 def summary(place, times):
     """Return the runs of a place: of each instrument how many values, the median, and the quarters around it."""
     runs = []
@@ -159,6 +201,18 @@ def summary(place, times):
     return runs
 
 
+def measure_now(page):
+    """Return {instrument: times} of today's instruments in JupyterLab."""
+    roots = {name: page.locator(f".nin-instrument.nin-{name}") for name in INSTRUMENTS}
+    return {name: drag(page, root, INSTRUMENTS[name][2]) for name, root in roots.items()} | answers(page, *NETWORKS)
+
+
+def measure_then(page):
+    """Return {instrument: times} of the old ones."""
+    old = {name: label for name, (_, call, label) in (INSTRUMENTS | NETWORKS).items() if call}
+    return {name: press(page, name, label) for name, label in old.items()}
+
+
 def main():
     """Measure all, write the results, and return 0."""
     parser = argparse.ArgumentParser(description="Time how fast the instruments answer.")
@@ -166,17 +220,17 @@ def main():
     out = parser.parse_args().out
     work = ROOT / "build" / "timing"
     subprocess.run(["rm", "-rf", work], check=True)
-    for name in ("new", "old", "package"):
+    for name in ("new", "old", "package", "site"):
         (work / name).mkdir(parents=True)
-    now, then, _ = zip(*INSTRUMENTS.values())
+    now, then, _ = zip(*INSTRUMENTS.values(), *NETWORKS.values())
     os.environ.setdefault("PYTEST_CURRENT_TEST", "timing")  # lab.py notes by it where an error of the console came from
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-gpu"])
-        measure = lambda page, name, label: drag(page, page.locator(f".nin-instrument.nin-{name}"), label)  # noqa: E731
-        runs = summary("JupyterLab", in_jupyterlab(browser, work / "new", ROOT, now, measure))
-        runs += summary("page", on_pages(browser))
+        runs = summary("JupyterLab", in_jupyterlab(browser, work / "new", ROOT, now, measure_now))
+        runs += summary("page", on_pages(browser) | networks_on_pages(browser, work / "site"))
         package = old_package(work / "package")
-        runs += summary(f"JupyterLab, {OLD}", in_jupyterlab(browser, work / "old", package, then, press))
+        calls = [call for call in then if call]
+        runs += summary(f"JupyterLab, {OLD}", in_jupyterlab(browser, work / "old", package, calls, measure_then))
         browser_version = browser.version
         browser.close()
     told = environment(torch.device("cpu"))
