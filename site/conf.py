@@ -29,6 +29,8 @@ html_static_path = ["site.css", "network.js", "instruments.js"]
 html_css_files = ["site.css"]
 # no modules: over file:// a browser would not load them
 html_js_files = [(name, {"defer": "defer"}) for name in ("network.js", "instruments.js")]
+html_favicon = "favicon.svg"
+html_context = {"default_mode": "auto"}
 html_use_index = False
 html_theme_options = {
     "navbar_persistent": [],  # or sphinx-book-theme 1.4.0 has a second search, and no button opens its side bars

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hosting import served
 from lab import ROOT
 
 SITE = ROOT / "build" / "site"
@@ -43,6 +44,21 @@ def test_a_phone_scrolls_a_page_only_downwards(visit):
     for name, page in visit(390):
         page.evaluate(OPEN_ALL)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_a_page_is_light_asks_nobody_else_and_shows_its_instruments(browser):
+    """What the pages fetch before a reader has touched an instrument that asks a network."""
+    with served(SITE) as address:
+        for path in sorted(SITE.glob("notebooks/[0-9]*.html")):
+            page, sizes, errors = browser.new_page(), {}, []
+            page.on("response", lambda response, sizes=sizes: sizes.setdefault(response.url, response))
+            page.on("console", lambda message, errors=errors: message.type == "error" and errors.append(message.text))
+            page.goto(f"{address}/notebooks/{path.name}", wait_until="networkidle")
+            assert not errors and not page.locator(".nin-still").count(), path.name
+            assert all(url.startswith((address, "data:", "blob:")) for url in sizes)
+            weights = {url: len(each.body()) for url, each in sizes.items() if url.startswith(address) and each.ok}
+            assert sum(weights.values()) < 1.5e6, (path.name, weights)
+            page.close()
 
 
 def test_folded_cells_are_closed_and_say_what_they_hide(visit):
