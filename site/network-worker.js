@@ -4,7 +4,7 @@ import * as ort from "./ort.wasm.bundle.min.mjs";
 
 const state = { waiting: Promise.resolve(), ready: null };
 const BLOCKS = [1, 2, 3, 4].flatMap((number) => [`block${number}.before`, `block${number}.after`]);
-const OUTPUTS = { logits: ["logits"], maps: ["block4.after"], blocks: BLOCKS };
+const OUTPUTS = { maps: ["block4.after"], blocks: BLOCKS };
 
 self.onmessage = ({ data }) => {
   const reply = (message, buffers = []) => postMessage({ key: data.key, message, buffers }, buffers);
@@ -61,17 +61,16 @@ async function answer({ about, nin, head }, { id, networks, want, size, moved, p
   const side = Math.round(Math.sqrt(picture.length));
   const black = -about.mean / about.std;
   const x = move(enlarge(normalise(picture, about), side, size), size, moved, black);
-  const names = want.flatMap((name) => OUTPUTS[name]);
-  const asked = [...names, ...(networks.includes("fc") ? ["features"] : [])];
+  const names = want.flatMap((name) => OUTPUTS[name] ?? []);
+  const asked = ["logits", ...names, ...(networks.includes("fc") ? ["features"] : [])];
   const found = await nin.run({ x: new ort.Tensor("float32", x, [1, 1, size, size]) }, asked);
   const logits = { gap: [...found.logits.data] };
   if (networks.includes("fc")) {
     if (size !== about.size) throw new Error(`size=${size}: the fully connected head takes ${about.size} pixels only`);
     logits.fc = [...(await head.run({ x: found.features })).logits.data];
   }
-  const maps = names.filter((name) => name !== "logits");
-  const shapes = Object.fromEntries(maps.map((name) => [name, found[name].dims.slice(1)]));
-  return [{ kind: "answer", id, size, logits, shapes }, maps.map((name) => found[name].data.slice().buffer)];
+  const shapes = Object.fromEntries(names.map((name) => [name, found[name].dims.slice(1)]));
+  return [{ kind: "answer", id, size, logits, shapes }, names.map((name) => found[name].data.slice().buffer)];
 }
 
 // What nin_helpers.preprocessing.preprocess computes: numbers (x / 255 − mean) / std, then enlarged bilinearly.

@@ -2,8 +2,9 @@
 import { element, translator } from "./parts.js";
 import { chosenPicture } from "./pictures.js";
 
-const PATIENCE = 20_000; // milliseconds without a word: then nobody is there to answer
-const NOBODY = "No network answers. In a notebook, run this cell first; its kernel has the network.";
+const PATIENCE = 10_000; // milliseconds without a word; then the reader is told
+const NOBODY =
+  "No network has answered yet. In a notebook the kernel has it: run this cell, or wait until the kernel is free.";
 
 /** Return whether the package's own networks answer, as on a page, and not those of a notebook's kernel. */
 export function isPage() {
@@ -23,10 +24,13 @@ export function asking(model, answered, changed) {
   const text = element("span");
   const loading = element("p", { class: "nin-loading", hidden: true }, bar, " ", text);
   const problem = element("p", { class: "nin-refusal", role: "alert" });
-  let [id, flying, next, timer] = [0, null, null, 0];
+  let [id, flying, next, timer] = [Math.floor(1e9 * Math.random()), null, null, 0]; // another view counts elsewhere
   const wait = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => land({ kind: "error", message: NOBODY }), PATIENCE);
+    timer = setTimeout(() => {
+      problem.textContent = `✗ ${t(NOBODY)}`;
+      changed();
+    }, PATIENCE);
   };
   const fly = () => {
     if (flying || !next) return;
@@ -107,6 +111,6 @@ export function whoAnswers(model, here) {
   if (here)
     return t("On this page the network that comes with the package answers, trained on Fashion-MNIST at 195 pixels.");
   return t(
-    "This is what the notebook's network answered. Change something, and the network that comes with the package is loaded (18 MB) and answers here.",
+    "This answer came with the page. Change something, and the network that comes with the package is loaded (18 MB) and answers here.",
   );
 }

@@ -105,6 +105,21 @@ export function slider(model, name, label, lowest, highest) {
   return element("label", { class: "nin-slider" }, element("span", {}, label), range, box);
 }
 
+/** Return a slider over some values of the trait `name`, with the chosen one beside it. */
+export function valueSlider(model, name, label, values) {
+  const range = element("input", { type: "range", min: 0, max: values.length - 1, "aria-label": label });
+  const shown = element("output");
+  range.addEventListener("input", () => put(model, { [name]: values[range.value] }));
+  const show = () => {
+    range.value = values.indexOf(model.get(name));
+    range.setAttribute("aria-valuetext", model.get(name));
+    shown.textContent = model.get(name);
+  };
+  model.on(`change:${name}`, show);
+  show();
+  return element("label", { class: "nin-slider" }, element("span", {}, label), range, shown);
+}
+
 /** Return a box to tick for the trait `name`. */
 export function checkbox(model, name, label) {
   const box = element("input", { type: "checkbox" });

@@ -1,5 +1,5 @@
 /** The first steps of three trainings side by side: blind, dead, learning; each can be given another start and rate. */
-import { element, mount, put, svg, translator } from "./parts.js";
+import { element, mount, put, svg, translator, valueSlider } from "./parts.js";
 
 const PANELS = [
   { key: "loss", title: "loss", low: 0, high: 4, ends: ["0", "4"] },
@@ -45,22 +45,6 @@ function panelOf(panel, t, level) {
   const value = element("b");
   const node = element("figure", {}, element("figcaption", {}, element("span", {}, t(panel.title)), value), drawing);
   return { node, drawing, curve, mark, value };
-}
-
-/** Return a slider from one recorded step to the next. */
-function stepSlider(model, steps, t) {
-  const range = element("input", { type: "range", min: 0, max: steps.length - 1, "aria-label": t("step") });
-  const value = element("output", { class: "nin-value" });
-  const show = () => {
-    const step = model.get("step");
-    range.value = steps.findLastIndex((each) => each <= step);
-    range.setAttribute("aria-valuetext", step);
-    value.textContent = step;
-  };
-  range.addEventListener("input", () => put(model, { step: steps[range.value] }));
-  model.on("change:step", show);
-  show();
-  return element("label", { class: "nin-slider" }, element("span", {}, t("step")), range, value);
 }
 
 /** Let the reader point at a step in a drawing, or drag over it. */
@@ -168,7 +152,7 @@ export default {
       });
       return `${told.join("; ")}.`;
     };
-    const controls = element("div", { class: "nin-controls" }, stepSlider(model, steps, t));
+    const controls = element("div", { class: "nin-controls" }, valueSlider(model, "step", t("step"), steps));
     const picture = element("div", { class: "nin-runs" }, ...columns.map((column) => column.node));
     const down = mount(model, el, "stuck-or-learning", [controls, picture], draw);
     const listen = (message) => {
