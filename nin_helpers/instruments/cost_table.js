@@ -21,11 +21,20 @@ export default {
     const heads = Object.keys(KEYS).map((order) =>
       element("th", { scope: "col" }, element("button", { type: "button", onclick: () => sort(order) }, t(order))),
     );
-    const names = ["layer", "type", "output"].map((name) => element("th", { scope: "col" }, t(name)));
+    const names = ["layer", "type", "output"].map((name) =>
+      element("th", { scope: "col", class: `nin-${name}` }, t(name)),
+    );
     const rows = layers.map(({ name, type }) => {
       const shape = element("td");
       const cells = heads.map(() => element("td", { class: "nin-cost" }));
-      const row = element("tr", {}, element("td", {}, name), element("td", {}, type), shape, ...cells);
+      const row = element(
+        "tr",
+        {},
+        element("td", {}, name),
+        element("td", { class: "nin-type" }, type),
+        shape,
+        ...cells,
+      );
       return { row, shape, cells };
     });
     const body = element("tbody", {}, ...rows.map(({ row }) => row));
@@ -41,8 +50,10 @@ export default {
       costs.forEach((cost, i) => {
         rows[i].shape.textContent = cost.shape.join(" × ");
         keys.forEach((key, column) => {
-          rows[i].cells[column].textContent = commas(cost[key]);
-          rows[i].cells[column].style.setProperty("--share", `${(100 * cost[key]) / largest[column]}%`);
+          const cell = rows[i].cells[column];
+          cell.textContent = commas(cost[key]);
+          cell.classList.toggle("nin-hidden", cost[key] === 0);
+          cell.style.setProperty("--share", `${(100 * cost[key]) / largest[column]}%`);
         });
       });
       const order = model.get("order");

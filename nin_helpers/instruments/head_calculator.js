@@ -2,8 +2,10 @@
 import { headParameters, lastSize, smallestSize } from "./arithmetic.js";
 import { commas, element, mount, Refusal, slider, translator } from "./parts.js";
 
-/** The bars are logarithmic, from a thousand parameters to ten thousand millions. */
-const share = (count) => Math.max(0, (Math.log10(count) - 3) / 7);
+/** What the heads are, and the ends of their bars, which are logarithmic: from 10³ parameters to 10¹⁰. */
+const HEADS = { gap: "average", fc: "1 layer", fc3: "3 layers" };
+const TICKS = ["10³", "10⁴", "10⁵", "10⁶", "10⁷", "10⁸", "10⁹", ""];
+const share = (count) => Math.max(0, (Math.log10(count) - 3) / (TICKS.length - 1));
 
 function windowsOf(model) {
   const [k, s] = model.get("pool");
@@ -19,13 +21,19 @@ export default {
     const t = translator(model);
     const windows = windowsOf(model);
     const smallest = smallestSize(windows);
-    const cells = ["gap", "fc", "fc3"].map((head) => {
+    const cells = Object.entries(HEADS).map(([head, what]) => {
       const [name, fill, count, text] = ["span", "i", "b", "span"].map((tag) => element(tag));
-      name.textContent = head;
+      name.append(element("b", {}, head), ` ${t(what)}`);
       text.className = "nin-formula";
       return { head, name, fill, count, text, bar: element("span", { class: "nin-bar" }, fill, count) };
     });
-    const picture = element("div", { class: "nin-ladder" }, ...cells.flatMap((c) => [c.name, c.bar, c.text]));
+    const axis = element(
+      "span",
+      { class: "nin-axis", "aria-hidden": true },
+      ...TICKS.map((tick) => element("i", {}, tick)),
+    );
+    const rows = cells.flatMap((c) => [c.name, c.bar, c.text]);
+    const picture = element("div", { class: "nin-ladder" }, ...rows, element("span"), axis, element("span"));
     const draw = () => {
       const [size, classes, features] = ["input_size", "classes", "features"].map((name) => model.get(name));
       const side = lastSize(size, windows);

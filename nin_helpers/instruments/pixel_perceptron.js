@@ -65,7 +65,7 @@ function network(inputs, outputs, t) {
   const all = units.flat().flatMap(({ circle, text }) => [circle, text]);
   const node = svg(
     "svg",
-    { viewBox: "-30 0 400 190", class: "nin-network", "aria-hidden": true },
+    { viewBox: "-24 0 380 180", class: "nin-network", "aria-hidden": true },
     ...lines.flat(),
     ...all,
     ...found,
@@ -143,7 +143,9 @@ export default {
       ...behind.map((p) => p.node),
     );
     const drawing = network(INPUTS.length, centres.length, t);
-    const sums = element("pre", { class: "nin-sums" });
+    const lines = centres.map(() => element("span"));
+    const rows = lines.map((line, o) => element("div", {}, element("b", {}, `${o + 1}: `), line));
+    const sums = element("div", { class: "nin-sums" }, ...rows);
     const draw = () => {
       const [row, column, window, shuffled] = ["row", "column", "window", "shuffled"].map((name) => model.get(name));
       const { maps: inputs, outputs, difference } = caseOf(window, shuffled);
@@ -155,12 +157,9 @@ export default {
       const results = totals.map((total) => Math.max(total, 0));
       const convolved = outputs.map((map) => map[pixel]);
       drawing.draw(centres, values, results, convolved);
-      sums.textContent = centres
-        .map(
-          (each, o) =>
-            `${t("output {number}", { number: o + 1 })} = ${sumOf(each, values, biases[o])} = ${signed(totals[o])}   ReLU: ${signed(results[o])}`,
-        )
-        .join("\n");
+      lines.forEach((line, o) => {
+        line.textContent = `${sumOf(centres[o], values, biases[o])} = ${signed(totals[o])}`;
+      });
       const same = results.every((result, o) => Math.abs(result - convolved[o]) < 1e-5);
       return t(
         "Row {row}, column {column}: channels {channels}; the perceptron makes {results} of them, Conv2d {convolved}: {verdict}. Shuffled before or after {window} × {window}: {commutes}.",
@@ -187,10 +186,15 @@ export default {
         [3, "3 × 3"],
       ]),
       checkbox(model, "shuffled", t("shuffle the pixels")),
+      element("span", { class: "nin-note" }, t("Click a pixel of any picture, or drag over it.")),
+    );
+    const place = element(
+      "div",
+      { class: "nin-controls" },
       slider(model, "row", t("row"), 0, side - 1),
       slider(model, "column", t("column"), 0, side - 1),
     );
-    const below = element("div", { class: "nin-beside" }, drawing.node, element("div", { class: "nin-scroll" }, sums));
-    return mount(model, el, "pixel-perceptron", [controls, maps, below], draw);
+    const below = element("div", { class: "nin-beside" }, drawing.node, sums);
+    return mount(model, el, "pixel-perceptron", [controls, maps, place, below], draw);
   },
 };

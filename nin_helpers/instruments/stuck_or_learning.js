@@ -2,11 +2,11 @@
 import { element, mount, put, svg, translator, valueSlider } from "./parts.js";
 
 const PANELS = [
-  { key: "loss", title: "loss", low: 0, high: 3 },
-  { key: "live", title: "live channels", low: 0, high: 1.05 },
-  { key: "gradient", title: "gradient, log scale", low: 1e-2, high: 1e3, log: true },
+  { key: "loss", title: "loss", low: 0, high: 4, ends: ["0", "4"] },
+  { key: "live", title: "live channels", low: 0, high: 1, ends: ["0", "1"] },
+  { key: "gradient", title: "gradient", low: 1e-2, high: 1e3, log: true, ends: ["10⁻²", "10³"] },
 ];
-const SPREAD = { title: "spread behind each ReLU, log scale", low: 1e-6, high: 10, log: true };
+const SPREAD = { title: "spread, layer by layer", low: 1e-6, high: 10, log: true, ends: ["10⁻⁶", "10"] };
 const [WIDTH, HEIGHT] = [200, 84];
 
 /** Return how high a value stands in a panel, in its pixels from the top; what lies outside stands on the edge. */
@@ -22,7 +22,13 @@ function lineOf(panel, points) {
     .join("");
 }
 
-/** Return a panel: its title, a curve, a mark where the step is, and a dashed line at `level`. */
+/** Return a number in three digits, such as 2.30, 0.00012 or 140. */
+function short(value) {
+  if (value === null || value === undefined) return "–";
+  return value !== 0 && Math.abs(value) < 0.01 ? value.toExponential(1).replace("-", "−") : value.toPrecision(3);
+}
+
+/** Return a panel: its title and value, a curve, a mark where the step is, and a dashed line at `level`. */
 function panelOf(panel, t, level) {
   const [curve, mark] = [svg("path", { class: "nin-curve" }), svg("line", { class: "nin-mark", y1: 0, y2: HEIGHT })];
   const frame = svg("rect", { class: "nin-frame", width: WIDTH, height: HEIGHT });
@@ -32,8 +38,26 @@ function panelOf(panel, t, level) {
     parts.push(svg("line", { class: "nin-level", x1: 0, x2: WIDTH, y1: y, y2: y }));
     parts.push(svg("text", { x: WIDTH - 3, y: y - 3, "text-anchor": "end" }, "ln 10"));
   }
-  const node = svg("svg", { viewBox: `0 -2 ${WIDTH} ${HEIGHT + 4}`, "aria-hidden": true }, ...parts);
-  return { node: element("figure", {}, element("figcaption", {}, t(panel.title)), node), curve, mark };
+  const ends = panel.ends.map((end, top) =>
+    svg("text", { x: WIDTH - 3, y: top ? 3 : HEIGHT - 3, "text-anchor": "end", class: top ? "nin-top" : "" }, end),
+  );
+  const drawing = svg("svg", { viewBox: `0 -2 ${WIDTH} ${HEIGHT + 4}`, "aria-hidden": true }, ...parts, ...ends);
+  const value = element("b");
+  const node = element("figure", {}, element("figcaption", {}, element("span", {}, t(panel.title)), value), drawing);
+  return { node, drawing, curve, mark, value };
+}
+
+/** Let the reader point at a step in a drawing, or drag over it. */
+function pointAtSteps(model, drawing, steps) {
+  const pick = (event) => {
+    if (event.buttons === 0 && event.type !== "pointerdown") return;
+    const { left, width } = drawing.getBoundingClientRect();
+    const wanted = (steps.at(-1) * (event.clientX - left)) / width;
+    const away = (step) => Math.abs(step - wanted);
+    put(model, { step: steps.reduce((best, step) => (away(step) < away(best) ? step : best)) });
+  };
+  drawing.addEventListener("pointerdown", pick);
+  drawing.addEventListener("pointermove", pick);
 }
 
 /** Return how a run ends, in one word and in a sentence. */
@@ -45,7 +69,7 @@ function endOf(states, t) {
   if (onLine && last.gradient === 0) return [t("dead"), t("loss {loss}: stuck, and no gradient is left", values)];
   if (onLine) return [t("blind"), t("loss {loss}, ln 10 = 2.3026: stuck", values)];
   if (last.loss > Math.log(10)) return [t("worse"), t("loss {loss}: worse than guessing", values)];
-  return [t("learning"), t("loss {loss}, below ln 10 = 2.30: learning", values)];
+  return [t("learning"), t("loss {loss}, below ln 10 = 2.30: learning", values), true];
 }
 
 export default {
@@ -74,6 +98,7 @@ export default {
       const word = element("strong", { class: "nin-word" });
       const panels = PANELS.map((panel) => panelOf(panel, t, panel.key === "loss" ? Math.log(10) : undefined));
       const spread = panelOf(SPREAD, t);
+      for (const { drawing } of panels) pointAtSteps(model, drawing, steps);
       const button = element(
         "button",
         {
@@ -94,19 +119,20 @@ export default {
     });
     const draw = () => {
       const step = model.get("step");
-      const told = columns.map(({ init, lr, word, panels, spread }, i) => {
+      const told = columns.map(({ node, init, lr, word, panels, spread }, i) => {
         const pair = model.get("shown")[i];
         init.node.selectedIndex = init.values.indexOf(pair[0]);
         lr.node.selectedIndex = lr.values.indexOf(pair[1]);
         const states = statesOf(pair);
         if (!states.length) return t("{name}: runs …", { name: pair.join(", lr ") });
         const last = steps.at(-1);
+        const now = states.findLast((state) => state.step <= step) ?? states[0];
         panels.forEach((panel, p) => {
+          panel.value.textContent = short(now[PANELS[p].key]);
           const points = states.map((state) => [state.step / last, state[PANELS[p].key]]);
           panel.curve.setAttribute("d", lineOf(PANELS[p], points));
           panel.mark.setAttribute("transform", `translate(${(WIDTH * step) / last} 0)`);
         });
-        const now = states.findLast((state) => state.step <= step) ?? states[0];
         spread.curve.setAttribute(
           "d",
           lineOf(
@@ -115,8 +141,9 @@ export default {
           ),
         );
         spread.mark.setAttribute("transform", "translate(-9 0)");
-        const [short, sentence] = endOf(states, t);
-        word.textContent = short;
+        const [end, sentence, learns] = endOf(states, t);
+        word.textContent = end;
+        node.classList.toggle("nin-learns", learns === true);
         return t("{name}: at step {step}, {sentence}", {
           name: pair.join(", lr "),
           step: states.at(-1).step,
