@@ -162,7 +162,7 @@ def test_the_button_asks_the_kernel_and_gets_each_state(monkeypatch):
     one = instruments.StuckOrLearning(recorded, live=lambda init, lr: iter([state]))
     assert one.can_run and not instruments.StuckOrLearning(recorded).can_run
     one._handle_custom_msg({"kind": "live", "init": "alive", "lr": 0.1}, [])
-    short = {"step": 5.0, "loss": 2.303, "live": 0.5, "gradient": None, "spread": [0.1235]}
+    short = {"step": 5.0, "loss": 2.3026, "live": 0.5, "gradient": None, "spread": [0.12346]}
     assert sent == [
         {"kind": "state", "init": "alive", "lr": 0.1, "state": short},
         {"kind": "done", "init": "alive", "lr": 0.1},

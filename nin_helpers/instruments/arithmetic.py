@@ -156,10 +156,10 @@ def _short(run):
 
 
 def _short_state(state):
-    """Return a state with numbers of four digits, and its spread as a list, from the first ReLU to the last."""
+    """Return a state with numbers of five digits, and its spread as a list, from the first ReLU to the last."""
     numbers = {key: _digits(state[key]) for key in ("step", "loss", "live", "gradient")}
     return {**numbers, "spread": [_digits(value) for value in state["spread"].values()]}
 
 
 def _digits(value):
-    return None if value is None else float(f"{value:.4g}")
+    return None if value is None else float(f"{value:.5g}")

@@ -1,10 +1,16 @@
 """One JupyterLab and one browser for all tests here; `make test-browser` runs them, `make test` does not."""
 
+import sys
+
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from chromium import find
-from lab import ANSWER, Notebook, Server
+from hosting import served, write_pages
+from lab import ANSWER, ROOT, Notebook, Server
+
+sys.path.insert(0, str(ROOT / "tools"))
+from stills import examples
 
 # As root, in a container, Chromium's own sandbox has nothing to stand on; and nothing here is fetched from elsewhere.
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -55,6 +61,37 @@ def notebooks(server, browser):
 def notebook(request, notebooks):
     """The notebook that a test names; the tests of one share the run."""
     return notebooks(request.param)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The address of a page of each instrument."""
+    folder = tmp_path_factory.mktemp("site")
+    write_pages(folder, examples().values())
+    with served(folder) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(site, browser):
+    """A function that opens a page; when the test ends, no error may be in its console and no request have left."""
+    pages, errors, requests = [], [], []
+
+    def visit(name, address=None, **options):
+        page = browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **options})
+        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"{address or site}/{name}.html")
+        page.locator(".nin-instrument").wait_for()
+        pages.append(page)
+        return page
+
+    yield visit
+    for page in pages:
+        page.close()
+    assert not errors
+    assert all(url.startswith((site, "blob:", "data:", "file:")) for url in requests)
 
 
 def pytest_collection_modifyitems(items):

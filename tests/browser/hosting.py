@@ -19,6 +19,33 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
 <div class="nin-still"><script type="application/json">{state}</script></div>
 <script defer src="network.js"></script><script defer src="instruments.js"></script></html>"""
 
+# What a screen reader would find without a name.
+NAMELESS = """() => [...document.querySelectorAll('.nin-instrument :is(button, input, select, [tabindex])')]
+    .filter(part => part.checkVisibility())
+    .filter(part => !(part.ariaLabel || part.innerText.trim() || part.labels?.[0]?.innerText.trim()))
+    .map(part => part.outerHTML.slice(0, 100))"""
+POOR = """() => [...document.querySelectorAll('.nin-instrument :is(p, span, b, h4, figcaption, button, text)')]
+    .filter(part => part.checkVisibility())
+    .filter(part => [...part.childNodes].some(child => child.nodeType === 3 && child.data.trim()))
+    .map(part => {
+        const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
+        const over = (ground, colour) => {
+            context.fillStyle = `rgb(${ground.join()})`; context.fillRect(0, 0, 1, 1);
+            context.fillStyle = colour; context.fillRect(0, 0, 1, 1);
+            return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+        };
+        const light = colour => colour.map(level => level / 255)
+            .map(level => level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, level, i) => sum + level * [0.2126, 0.7152, 0.0722][i], 0.05);
+        const line = []; for (let node = part; node; node = node.parentElement) line.unshift(node);
+        const colour = node => getComputedStyle(node).backgroundColor;
+        const ground = line.reduce((under, node) => over(under, colour(node)), [255, 255, 255]);
+        const style = getComputedStyle(part);
+        const ink = over(ground, part.namespaceURI.includes('svg') ? style.fill : style.color);
+        const both = [light(ink), light(ground)];
+        return [Math.max(...both) / Math.min(...both), part.textContent];
+    })
+    .filter(([ratio]) => ratio < 4.5)"""
 # What a reader does time and again, the {k}th time, and what shows then that a network has answered.
 ACTS = {
     "where_it_looks": (

@@ -1,51 +1,38 @@
-"""Each instrument, operated with the keyboard: what is shown follows, and is what an independent calculation gives."""
+"""The instruments that reckon, on a page without a kernel and in JupyterLab; and the training monitor's button."""
 
-import io
 import json
 import math
-import re
+import shutil
+import statistics
 
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from hosting import NAMELESS, POOR
 from lab import ROOT, SCREENSHOTS
+from nin_helpers.architecture import head_parameters
+from nin_helpers.nin import NiN
+from nin_helpers.resources import layer_costs
 
 WINDOWS = ((11, 4, 0), (3, 2, 0), (5, 1, 2), (3, 2, 0), (3, 1, 1), (3, 2, 0), (3, 1, 1))  # kernel, stride, padding
-INSTRUMENTS = {
-    "pixel-perceptron": "01_nin_block",
-    "shape-ladder": "02_output_shapes",
-    "head-calculator": "02_output_shapes",
-    "cost-table": "02_output_shapes",
-    "training-monitor": "03_training",
-    "where-it-looks": "03_training",
-    "stuck-or-learning": "03_training",
-    "shift-test": "07_solutions_head",
+NOTEBOOKS = {
+    "pixel_perceptron": "01_nin_block",
+    "shape_ladder": "02_output_shapes",
+    "cost_table": "02_output_shapes",
+    "head_calculator": "02_output_shapes",
+    "stuck_or_learning": "03_training",
 }
-
-
-@pytest.fixture
-def instrument(request, notebook):
-    """The instrument that a test names, as it is at first, with a screenshot of it before and after the test."""
-    instrument = notebook.instrument(request.param)
-    if request.param != "training-monitor":  # which takes long
-        notebook.run_cell(f"widgets.{request.param.replace('-', '_')}(")
-    instrument.screenshot(f"{request.node.originalname.removeprefix('test_')}-before")
-    yield instrument
-    instrument.screenshot(f"{request.node.originalname.removeprefix('test_')}-after")
-
-
-def of(*names):
-    """Give a test the instruments with these names, each in its notebook."""
-    return pytest.mark.parametrize(("notebook", "instrument"), [(INSTRUMENTS[n], n) for n in names], indirect=True)
-
-
-def says(instrument, *texts):
-    """Wait until the result has each of these texts; then the picture must have it as its own, too."""
-    for text in texts:
-        expect(instrument.result).to_contain_text(text)
-    if instrument.name != "cost-table":
-        instrument.notebook.wait_for_figure(instrument.result.inner_text())
+# From the events of a drag to the next frame that is painted, in milliseconds.
+LISTEN = """root => { window.times = [];
+    const note = event => requestAnimationFrame(() => {
+        const painted = new MessageChannel();
+        painted.port1.onmessage = () => times.push(performance.now() - event.timeStamp);
+        painted.port2.postMessage(0);
+    });
+    root.addEventListener('input', note, true);
+    root.addEventListener('pointermove', event => event.buttons && note(event), true);
+}"""
 
 
 def path(size, windows=WINDOWS):
@@ -56,269 +43,258 @@ def path(size, windows=WINDOWS):
     return " → ".join(map(str, sizes))
 
 
-def numbers(text):
-    """Return the numbers in a text."""
-    return [float(number.replace(",", "")) for number in re.findall(r"-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", text)]
+class Shown:
+    """An instrument in a page, or in a notebook that has run: operated by the labels of its controls."""
+
+    def __init__(self, page, name):
+        self.page, self.root = page, page.locator(f".nin-instrument.nin-{name.replace('_', '-')}")
+        self.result = self.root.locator(".nin-result")
+
+    def type(self, label, value):
+        """Type a number into the box with this label."""
+        self.root.get_by_role("spinbutton", name=label, exact=True).fill(str(value))
+
+    def says(self, *texts):
+        """Wait until the sentence has each of these texts."""
+        for text in texts:
+            expect(self.result).to_contain_text(text)
 
 
-@of("shape-ladder")
-def test_the_ladder_follows_each_window(instrument):
-    says(instrument, f"{path(224)} → 1", "1 before pool 1")
-    instrument.set_slider("input size", 100)
-    says(instrument, path(100))
-    instrument.set_slider("stride of block 1", 2)
-    says(instrument, path(100, ((11, 2, 0), *WINDOWS[1:])))
-    instrument.show_tab("block 2")
-    instrument.set_slider("padding of block 2", 0)
-    instrument.set_slider("kernel of block 2", 1)
-    says(instrument, path(100, ((11, 2, 0), (3, 2, 0), (1, 1, 0), *WINDOWS[3:])))
-    instrument.show_tab("block 4")
-    instrument.set_slider("channels of block 4", 7)
-    says(instrument, "each of 7 maps")
+@pytest.fixture
+def shown(request, visit):
+    """The instrument that a test names, on a page."""
+    return Shown(visit(request.param), request.param)
 
 
-@of("shape-ladder")
-def test_the_ladder_lets_the_reader_predict(instrument):
-    instrument.set_slider("input size", 224)
-    instrument.tick("predict first")
-    says(instrument, "224 → ? How many pixels are there behind block 1?")
-    instrument.type_into("your prediction", "many")
-    expect(instrument.refusal).to_contain_text("'many', but must be a whole number of pixels")
-    instrument.screenshot("refused")
-    instrument.type_into("your prediction", "54")
-    says(instrument, "Right: behind block 1", "224 → 54 → ?")
-    expect(instrument.refusal).to_be_empty()
-    instrument.type_into("your prediction", "27")
-    says(instrument, "Not 27: behind pool 1", "= 26 pixels", "224 → 54 → 26 → ?")
-    instrument.tick("predict first")
-    says(instrument, f"{path(224)} → 1")
+def of(name):
+    """Give a test the instrument of this name."""
+    return pytest.mark.parametrize("shown", [name], indirect=True)
 
 
-@of("head-calculator")
-def test_the_heads_cost_what_their_layers_have(instrument):
+# what each does, on a page
+
+
+@of("shape_ladder")
+def test_the_ladder_follows_each_window(shown):
+    shown.says(f"{path(224)} → 1", "1 before pool 1")
+    shown.type("input size", 100)
+    shown.says(path(100))
+    shown.root.get_by_text("Change the windows").click()
+    shown.type("stride, block 1", 2)
+    shown.says(path(100, ((11, 2, 0), *WINDOWS[1:])))
+    shown.type("padding, block 2", 0)
+    shown.type("kernel, block 2", 1)
+    shown.says(path(100, ((11, 2, 0), (3, 2, 0), (1, 1, 0), *WINDOWS[3:])))
+    shown.type("channels, block 4", 7)
+    shown.says("each of 7 maps")
+    shown.type("kernel, block 4", 11)
+    shown.says("✗ block 4 needs a window of 11, but only")
+
+
+@of("shape_ladder")
+def test_the_ladder_lets_the_reader_predict(shown):
+    guess = shown.root.get_by_role("textbox", name="your prediction, in pixels:")
+    assert not guess.is_visible()
+    shown.root.get_by_role("checkbox", name="predict first").press("Space")
+    shown.says("224 → ? How many pixels are there behind block 1?")
+    assert "54" not in shown.root.inner_text(), "what is to be predicted is nowhere to be read"
+    guess.fill("many")
+    guess.press("Enter")
+    expect(shown.root.locator("form .nin-refusal")).to_contain_text("“many”, but must be a whole number of pixels")
+    for number, verdict in ((54, "Right: behind block 1"), (27, "Not 27: behind pool 1")):
+        guess.fill(str(number))
+        guess.press("Enter")
+        shown.says(verdict)
+    shown.says("= 26 pixels", "224 → 54 → 26 → ?")
+    shown.root.get_by_role("checkbox", name="predict first").press("Space")
+    shown.says(f"{path(224)} → 1")
+
+
+@of("head_calculator")
+def test_the_heads_cost_what_their_layers_have(shown):
     for size, classes in ((224, 10), (320, 10), (320, 100)):
-        instrument.set_slider("input size", size)
-        instrument.set_slider("classes", classes)
-        inputs = 384 * int(path(size).split(" → ")[-1]) ** 2
-        average = 384 * 9 * classes + classes + 2 * (classes * classes + classes)
-        three = (inputs + 1) * 4096 + 4097 * 4096 + 4097 * classes
-        says(instrument, f"gap {average:,}, fc {(inputs + 1) * classes:,}, fc3 {three:,}", f"for {classes} classes")
-    instrument.move_slider("classes", "ArrowRight")
-    says(instrument, "for 101 classes")
+        shown.type("input size", size)
+        shown.type("classes", classes)
+        counts = ", ".join(f"{head} {head_parameters(head, size, classes):,}" for head in ("gap", "fc", "fc3"))
+        shown.says(counts, f"for {classes} classes")
+    shown.root.get_by_role("slider", name="classes").press("ArrowRight")
+    shown.says("for 101 classes")
 
 
-@of("head-calculator", "cost-table")
-def test_a_picture_that_is_too_small_is_refused(instrument):
-    before = instrument.result.inner_text()
-    instrument.move_slider("input size", "Home")
-    assert instrument.value("input size") == "28"
-    expect(instrument.refusal).to_contain_text("67")
-    assert instrument.result.inner_text() == before
-    instrument.set_slider("input size", 224)
-    expect(instrument.refusal).to_be_empty()
+@pytest.mark.parametrize("shown", ["head_calculator", "cost_table"], indirect=True)
+def test_what_cannot_be_is_refused_where_it_is_typed_and_changes_nothing(shown):
+    before = shown.result.inner_text()
+    for value, why in ((66, "66 pixels are too few: 67 is the smallest"), (5, "a whole number from 28 to 320")):
+        shown.type("input size", value)
+        expect(shown.root.locator(".nin-refusal:not(:empty)").last).to_contain_text(why)
+        assert shown.result.inner_text() == before
+    shown.type("input size", 67)
+    assert not shown.root.locator(".nin-refusal:not(:empty)").count()
 
 
-@of("cost-table")
-def test_the_table_is_sorted_by_what_the_reader_chooses(instrument):
-    instrument.choose("sort by", "network")
-    instrument.set_slider("input size", 224)
-    says(instrument, "224 × 224 pixels, by network: block1.0 comes first", "In all 1,992,166 parameters")
-    first = (
-        ("parameters", "block3.0", 384 * (256 * 9 + 1)),
-        ("multiply–accumulates", "block2.0", 26 * 26 * 256 * (96 * 25)),
-        ("bytes of output", "block1.0", 4 * 96 * 54 * 54),
+@of("cost_table")
+def test_the_table_is_sorted_by_the_head_that_is_pressed(shown):
+    costs = layer_costs(NiN(), (1, 1, 224, 224))
+    shown.says("by network: block1.0 comes first", "In all 1,992,166 parameters")
+    keys = {"parameters": "parameters", "multiply–accumulates": "macs", "bytes of output": "bytes"}
+    for column, (order, key) in enumerate(keys.items(), start=3):
+        shown.root.get_by_role("button", name=order).press("Enter")
+        most = max(costs, key=lambda cost: getattr(cost, key))
+        shown.says(f"by {order}: {most.name} comes first")
+        rows = [row.locator("td").all_inner_texts() for row in shown.root.locator("tbody tr").all()]
+        assert [int(row[column].replace(",", "")) for row in rows] == sorted(
+            (getattr(c, key) for c in costs), reverse=True
+        )
+        assert shown.root.locator("th[aria-sort=descending]").inner_text().strip() == order
+    shown.root.get_by_role("button", name=order).press("Enter")
+    shown.says("by network")
+
+
+@of("pixel_perceptron")
+def test_a_pixel_is_picked_with_the_mouse_and_only_the_larger_window_minds_the_shuffling(shown):
+    canvas = shown.root.locator("canvas").first
+    box = canvas.bounding_box()
+    shown.page.mouse.move(box["x"] + 9.5 / 14 * box["width"], box["y"] + 3.5 / 14 * box["height"])
+    shown.page.mouse.down()
+    shown.says("Row 3, column 9: channels 1.00, 0.00, 0.00; the perceptron makes 0.50, 0.00, 0.00, 0.00 of them")
+    shown.page.mouse.move(box["x"] + 10.5 / 14 * box["width"], box["y"] + 8.5 / 14 * box["height"])
+    shown.page.mouse.up()
+    shown.says(
+        "Row 8, column 10: channels 1.00, −1.00, 0.00", ": the same. Shuffled before or after 1 × 1: the same picture"
     )
-    for column, (order, name, most) in enumerate(first, start=3):
-        instrument.choose("sort by", order)
-        says(instrument, f"by {order}: {name} comes first")
-        head, *rows = (row.locator("th, td").all_inner_texts() for row in instrument.output.locator("tr").all())
-        shown = [int(row[column].replace(",", "")) for row in rows]
-        assert head[column] == order and rows[0][0] == name
-        assert shown == sorted(shown, reverse=True) and shown[0] == most
+    shown.root.get_by_role("checkbox", name="shuffle the pixels").press("Space")
+    shown.says(": the same. Shuffled before or after 1 × 1: the same picture")
+    shown.root.get_by_role("button", name="3 × 3").press("Enter")
+    shown.says("it sees the neighbours too", "3 × 3: pictures that differ by up to")
 
 
-def perceptron(row, column):
-    """Return the three channels of a pixel of the shirt, and the four outputs that the weights in the chapter make."""
-    from nin_helpers.widgets import SHIRT
-
-    worth = {"#": 1, "+": 128 / 255, ".": 0}
-    drawn = [[worth[character] for character in line] for line in SHIRT.splitlines()]
-    value = drawn[row][column]
-    right, down = drawn[row][column + 1] - value, drawn[row + 1][column] - value
-    sums = (value + right + down - 0.5, -right, -down, 1 - value + (right + down) / 2)
-    return (value, right, down), tuple(max(0, total) for total in sums)
-
-
-@of("pixel-perceptron")
-def test_the_perceptron_is_the_convolution_of_its_pixel(instrument):
-    for row, column in ((8, 5), (1, 3), (9, 9)):
-        instrument.set_slider("row", row)
-        instrument.set_slider("column", column)
-        channels, outputs = (", ".join(f"{value:.2f}" for value in values) for values in perceptron(row, column))
-        says(instrument, f"Row {row}, column {column}: channels {channels}; the perceptron makes {outputs} of them")
-        says(instrument, f"Conv2d {outputs}: the same.", "1 × 1: the same picture")
-    instrument.move_slider("row", "ArrowRight", "ArrowRight")
-    says(instrument, "Row 11, column 9")
-
-
-@of("pixel-perceptron")
-def test_only_the_larger_window_minds_the_shuffling(instrument):
-    instrument.tick("shuffle the pixels")
-    says(instrument, "1 × 1: the same picture")
-    instrument.choose("window", "3 × 3")
-    says(instrument, "it sees the neighbours too", "3 × 3: pictures that differ by up to")
-    instrument.screenshot("shuffled")
-    instrument.choose("window", "1 × 1")
-    instrument.tick("shuffle the pixels")
-    says(instrument, "1 × 1: the same picture")
-
-
-@of("where-it-looks")
-def test_the_mean_of_the_map_of_each_class_is_its_logit(instrument):
-    instrument.set_slider("picture", 3)
-    names, logits = instrument.notebook.ask(
-        'found = predict(model, test.images[3:4], config, "fp32")[0].tolist()', "(list(data.classes), found)"
-    )
-    for name, logit in list(zip(names, logits))[::4]:
-        instrument.choose("class", name)
-        says(instrument, f"{name}: the mean", f"The answer is {names[logits.index(max(logits))]}")
-        mean, shown = numbers(instrument.result.inner_text().partition(" map is ")[2])[:2]
-        assert mean == pytest.approx(logit, abs=0.02) and shown == pytest.approx(logit, abs=0.02)
-
-
-@of("where-it-looks")
-def test_a_drawing_of_the_reader_is_looked_at(instrument):
-    instrument.choose("class", instrument.notebook.ask("", "data.classes[1]"))
-    instrument.choose("which", "my drawing")
-    instrument.type_into("my drawing", "####\n#..#\n#..#\n")
-    drawing = [[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [0, 0, 0, 0]]
-    code = f"""if True:
-        small = 255 * torch.tensor({drawing}, dtype=torch.uint8)
-        large = small.repeat_interleave(7, 0).repeat_interleave(7, 1)[None, None]
-        found = predict(model, large.to(test.images.device), config, "fp32")[0].tolist()"""
-    logit = instrument.notebook.ask(code, "found[1]")
-    says(instrument, f"its logit {logit:.2f}")
-    instrument.type_into("my drawing", "##\n#x")
-    expect(instrument.refusal).to_contain_text("line 2 has 'x' at place 2")
-    instrument.screenshot("refused")
-    instrument.choose("which", "given")
-    expect(instrument.refusal).to_be_empty()
-
-
-def picture(grey):
-    """Return the bytes of a PNG of one grey."""
-    with io.BytesIO() as file:
-        Image.new("L", (40, 30), grey).save(file, "png")
-        return file.getvalue()
-
-
-@of("where-it-looks")
-def test_a_file_of_the_reader_is_looked_at(instrument):
-    instrument.choose("class", instrument.notebook.ask("", "data.classes[1]"))
-    instrument.choose("which", "my file")
-    expect(instrument.refusal).to_contain_text("no file has been chosen yet")
-    instrument.choose_file(name="no.png", mimeType="image/png", buffer=b"no picture")
-    expect(instrument.refusal).to_contain_text("cannot be read as a picture")
-    instrument.choose_file(name="grey.png", mimeType="image/png", buffer=picture(200))
-    expect(instrument.refusal).to_be_empty()
-    code = """if True:
-        grey = torch.full((1, 1, 28, 28), 200, dtype=torch.uint8, device=test.images.device)
-        found = predict(model, grey, config, "fp32")[0].tolist()"""
-    says(instrument, f"its logit {instrument.notebook.ask(code, 'found[1]'):.2f}")
-    instrument.choose("which", "given")
-
-
-@of("stuck-or-learning")
-def test_the_first_steps_are_those_that_were_recorded(instrument):
+@of("stuck_or_learning")
+def test_the_first_steps_are_those_that_were_recorded(shown):
     runs = json.loads((ROOT / "results" / "first_steps.json").read_text(encoding="utf-8"))["runs"]
-    for run in runs[::5]:
-        instrument.choose("initialisation", run["init"])
-        instrument.choose("learning rate (SGD)", str(run["lr"]))
-        state, last = run["states"][-1], run["states"][-1]["loss"]
-        end = "diverged" if last is None else "stuck" if abs(last - math.log(10)) < 0.01 else None
-        says(instrument, f"{run['init']}, lr {run['lr']}, step {state['step']}: loss", end or ": ")
-    instrument.move_slider("step", "Home")
-    says(instrument, "step 0: loss")
-    instrument.move_slider("step", "ArrowRight", "ArrowRight", "ArrowRight")
-    says(instrument, f"step {runs[0]['states'][3]['step']}: loss")
+    shown.says("xavier, lr 0.05: at step 100, loss", "stuck, and no gradient is left", "learning")
+    assert shown.root.locator(".nin-word").all_inner_texts() == ["blind", "dead", "learning"]
+    assert not shown.root.get_by_role("button", name="run live").is_visible()
+    for run in runs[::3]:
+        shown.root.get_by_role("combobox", name="start, 1").select_option(run["init"])
+        shown.root.get_by_role("combobox", name="learning rate, 1").select_option(str(run["lr"]))
+        last = run["states"][-1]["loss"]
+        end = "no longer finite" if last is None else f"loss {last:.4f}"[:9]
+        shown.says(f"{run['init']}, lr {run['lr']}: at step 100, {end}")
+        if last is not None and abs(last - math.log(10)) < 0.01:
+            shown.says("stuck")
 
 
-@of("stuck-or-learning")
-def test_a_live_run_goes_to_its_end(instrument):
-    instrument.choose("initialisation", "alive")
-    instrument.choose("learning rate (SGD)", "0.1")
-    instrument.press("run this one live")
-    button = instrument.root.get_by_role("button", name="run this one live")
-    expect(button).to_be_disabled()
-    expect(instrument.result).to_contain_text("Live, step 100", timeout=180_000)
-    expect(button).to_be_enabled()
+# what must hold of each, on a page
 
 
-@of("training-monitor")
-def test_the_training_is_stopped_by_its_button(instrument):
-    expect(instrument.result).to_contain_text("done.")
-    instrument.notebook.run_cell("widgets.TrainingMonitor(", wait=False)
-    stop = instrument.root.get_by_role("button", name="stop, keep the weights")
-    expect(stop).to_be_enabled(timeout=60_000)
-    stop.press("Enter")
-    expect(instrument.result).to_contain_text("Stopped: the network keeps what it has learned.")
-    expect(stop).to_be_disabled()
-    steps, points = instrument.notebook.ask("", '(history["num_steps"], [p["step"] for p in history["evaluations"]])')
-    assert 0 < points[-1] < steps
-    assert not [o for cell in instrument.notebook.cells() for o in cell["outputs"] if o["output_type"] == "error"]
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_an_instrument_is_readable_named_and_no_wider_than_a_phone(visit, name):
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        page = visit(name, viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(NAMELESS) == [] and page.evaluate(POOR) == []
+        page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png", full_page=True)
 
 
-@of("shift-test")
-def test_a_moved_picture_gets_the_answers_of_both_networks(instrument):
-    instrument.set_slider("picture", 2)
-    for right, down in ((0, 0), (9, 0), (-6, 4)):
-        instrument.set_slider("moved right", right)
-        instrument.set_slider("moved down", down)
-        code = f"""if True:
-            x = preprocess(data.test.images[2:3], config.size, config.mean, config.std)
-            rows, columns = torch.arange(config.size)[:, None] - {down}, torch.arange(config.size) - {right}
-            inside = (rows >= 0) & (rows < config.size) & (columns >= 0) & (columns < config.size)
-            x = torch.where(inside, x.roll(({down}, {right}), (2, 3)), -config.mean / config.std)
-            found = {{name: data.classes[model(x).argmax()] for name, model in models.items()}}"""
-        said = ", ".join(f"{name} says {answer}" for name, answer in instrument.notebook.ask(code, "found").items())
-        says(instrument, f"moved {right} to the right, {down} down: {said}.")
+def drag(root, page):
+    """Drag what is to be dragged to and fro, and return the milliseconds from each event to its frame."""
+    root.scroll_into_view_if_needed()
+    root.evaluate(LISTEN)
+    handle = root.locator("canvas, input[type=range]").first
+    box, times, turn = handle.bounding_box(), [], 0
+    while len(times) < 50 and turn < 20:
+        steps = [place / 14 for place in range(15)]
+        height = ((turn + 0.5) / 14) % 1 if box["height"] > 30 else 0.5
+        for i, place in enumerate(steps if turn % 2 == 0 else reversed(steps)):
+            page.mouse.move(box["x"] + 4 + place * (box["width"] - 8), box["y"] + height * box["height"])
+            if i == 0:
+                page.mouse.down()
+            page.wait_for_timeout(30)
+        page.mouse.up()
+        times, turn = page.evaluate("times"), turn + 1
+    assert len(times) >= 50
+    return statistics.median(times)
 
 
-in_each = pytest.mark.parametrize(("notebook", "name"), [(n, i) for i, n in INSTRUMENTS.items()], indirect=["notebook"])
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_an_answer_is_painted_with_the_next_frame(visit, name):
+    page = visit(name)
+    assert drag(Shown(page, name).root, page) <= 16
+
+
+# in JupyterLab
+
+in_each = pytest.mark.parametrize(("notebook", "name"), [(n, i) for i, n in NOTEBOOKS.items()], indirect=["notebook"])
 
 
 @in_each
-def test_a_dark_page_leaves_everything_readable(notebook, name):
-    instrument = notebook.instrument(name)
+def test_a_notebook_hosts_the_same_instrument(notebook, name):
+    shown = Shown(notebook.page, name)
+    before = shown.result.inner_text()
+    assert drag(shown.root, notebook.page) <= 16
+    assert shown.result.inner_text() != before
+    shown.root.screenshot(path=SCREENSHOTS / f"{name}-jupyterlab.png")
+
+
+@in_each
+def test_a_dark_jupyterlab_leaves_everything_readable(notebook, name):
     notebook.set_theme("JupyterLab Dark")
-    instrument.screenshot("dark")
-    poor = instrument.poor_contrasts()
+    poor = notebook.page.evaluate(POOR)
     notebook.set_theme("JupyterLab Light")
     assert not poor
 
 
-@in_each
-def test_a_narrow_column_holds_the_instrument(notebook, name):
-    instrument, size = notebook.instrument(name), notebook.page.viewport_size
-    notebook.page.set_viewport_size({**size, "width": 840})
-    expect(instrument.output).to_have_css("width", re.compile(r"7\d\d"))
-    instrument.screenshot("narrow")
-    wide = instrument.too_wide()
-    notebook.page.set_viewport_size(size)
-    assert not wide
+@pytest.mark.parametrize("notebook", ["03_training"], indirect=True)
+def test_a_live_run_goes_to_its_end(notebook):
+    shown = Shown(notebook.page, "stuck_or_learning")
+    shown.root.get_by_role("combobox", name="learning rate, 3").select_option("0.1")
+    button = shown.root.get_by_role("button", name="run live").last
+    button.press("Enter")
+    expect(button).to_be_disabled()
+    expect(button).to_be_enabled(timeout=180_000)
+    shown.says("alive, lr 0.1: at step 100")
+
+
+@pytest.mark.parametrize("notebook", ["03_training"], indirect=True)
+def test_the_training_is_stopped_by_its_button(notebook):
+    monitor = notebook.page.locator(".nin-training-monitor")
+    expect(monitor.locator(".nin-result")).to_contain_text("done.")
+    notebook.run_cell("widgets.TrainingMonitor(", wait=False)
+    stop = monitor.get_by_role("button", name="stop, keep the weights")
+    expect(stop).to_be_enabled(timeout=60_000)
+    stop.press("Enter")
+    expect(monitor.locator(".nin-result")).to_contain_text("Stopped: the network keeps what it has learned.")
+    expect(stop).to_be_disabled()
+    steps, points = notebook.ask("", '(history["num_steps"], [p["step"] for p in history["evaluations"]])')
+    assert 0 < points[-1] < steps
+    assert not [o for cell in notebook.cells() for o in cell["outputs"] if o["output_type"] == "error"]
+
+
+@pytest.mark.parametrize("notebook", ["02_output_shapes"], indirect=True)
+def test_a_saved_notebook_is_live_again_without_its_kernel(notebook, browser):
+    """What the notebook's file has of the instruments is enough."""
+    shutil.copy(ROOT / "notebooks" / "02_output_shapes.ipynb", notebook.server.folder / "notebooks" / "saved.ipynb")
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    page.goto(f"{notebook.server.address}/lab/workspaces/saved/tree/saved.ipynb?reset&token={notebook.server.token}")
+    ladder = Shown(page, "shape_ladder")
+    expect(ladder.result).to_contain_text(path(224), timeout=60_000)
+    ladder.type("input size", 100)
+    ladder.says(path(100))
+    page.close()
 
 
 @pytest.mark.parametrize("notebook", ["02_output_shapes"], indirect=True)
 def test_the_readme_shows_a_page_as_it_is(notebook):
-    page, size, ladder = notebook.page, notebook.page.viewport_size, notebook.instrument("shape-ladder")
-    notebook.run_cell("widgets.shape_ladder(")
-    ladder.tick("predict first")
+    page, size, ladder = notebook.page, notebook.page.viewport_size, Shown(notebook.page, "shape_ladder")
+    notebook.run_cell("instruments.ShapeLadder(")
+    ladder.root.get_by_role("checkbox", name="predict first").press("Space")
     for number, guess in enumerate((54, 26, 26)):
-        ladder.type_into("your prediction", str(guess))
-        says(ladder, " → ".join(["224", "54", "26", "26"][: number + 2]) + " → ?")
+        ladder.root.get_by_role("textbox").fill(str(guess))
+        ladder.root.get_by_role("textbox").press("Enter")
+        ladder.says(" → ".join(["224", "54", "26", "26"][: number + 2]) + " → ?")
     page.set_viewport_size({"width": 1280, "height": 800})
-    ladder.output.evaluate("cell => cell.scrollIntoView({block: 'end'})")
+    ladder.root.evaluate("root => root.scrollIntoView({block: 'end'})")
     page.screenshot(path=SCREENSHOTS / "chapter.png")
     page.set_viewport_size(size)
-    taken, shown = (Image.open(path) for path in (SCREENSHOTS / "chapter.png", ROOT / "images" / "chapter.png"))
-    assert taken.size == shown.size, "images/chapter.png must be a copy of build/screenshots/chapter.png"
+    taken, there = (Image.open(path) for path in (SCREENSHOTS / "chapter.png", ROOT / "images" / "chapter.png"))
+    assert taken.size == there.size, "images/chapter.png must be a copy of build/screenshots/chapter.png"

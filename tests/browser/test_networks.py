@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from playwright.sync_api import expect
 
-from hosting import answer_times, served, write_pages
+from hosting import NAMELESS, POOR, answer_times, served, write_pages
 from lab import SCREENSHOTS, Notebook
 from nin_helpers.diagnostics import block_maps, moved
-from nin_helpers.instruments import Journey, ShiftTest, WhereItLooks
+from nin_helpers.instruments import WhereItLooks
 from nin_helpers.instruments.networks import given_pictures
 from nin_helpers.nin import load_pretrained, load_pretrained_fc
 from nin_helpers.preprocessing import preprocess, read_picture
@@ -25,67 +25,9 @@ ASK = """question => new Promise(done => ninKernel(
     {kind: "run", ...question}, [Uint8Array.from(question.picture)],
     (message, views) => message.kind === "progress" || done([message, views.map(view => [
         ...new Float32Array(view.buffer)])])))"""
-# What a screen reader would find without a name.
-NAMELESS = """() => [...document.querySelectorAll('.nin-instrument :is(button, input, select, [tabindex])')]
-    .filter(part => part.checkVisibility())
-    .filter(part => !(part.ariaLabel || part.innerText.trim() || part.labels?.[0]?.innerText.trim()))
-    .map(part => part.outerHTML.slice(0, 100))"""
-POOR = """() => [...document.querySelectorAll('.nin-instrument :is(p, span, b, h4, figcaption, button, text)')]
-    .filter(part => part.checkVisibility())
-    .filter(part => [...part.childNodes].some(child => child.nodeType === 3 && child.data.trim()))
-    .map(part => {
-        const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d');
-        const over = (ground, colour) => {
-            context.fillStyle = `rgb(${ground.join()})`; context.fillRect(0, 0, 1, 1);
-            context.fillStyle = colour; context.fillRect(0, 0, 1, 1);
-            return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
-        };
-        const light = colour => colour.map(level => level / 255)
-            .map(level => level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4)
-            .reduce((sum, level, i) => sum + level * [0.2126, 0.7152, 0.0722][i], 0.05);
-        const line = []; for (let node = part; node; node = node.parentElement) line.unshift(node);
-        const colour = node => getComputedStyle(node).backgroundColor;
-        const ground = line.reduce((under, node) => over(under, colour(node)), [255, 255, 255]);
-        const style = getComputedStyle(part);
-        const ink = over(ground, part.namespaceURI.includes('svg') ? style.fill : style.color);
-        const both = [light(ink), light(ground)];
-        return [Math.max(...both) / Math.min(...both), part.textContent];
-    })
-    .filter(([ratio]) => ratio < 4.5)"""
 LONG_TASKS = """() => { window.longTasks = [];
     new PerformanceObserver(list => longTasks.push(...list.getEntries().map(entry => entry.duration)))
         .observe({type: 'longtask'}); }"""
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The address of a page of each instrument."""
-    folder = tmp_path_factory.mktemp("site")
-    write_pages(folder, (WhereItLooks(), ShiftTest(), Journey()))
-    with served(folder) as address:
-        yield address
-
-
-@pytest.fixture
-def visit(site, browser):
-    """A function that opens a page; when the test ends, no error may be in its console and no request have left."""
-    pages, errors, requests = [], [], []
-
-    def visit(name, address=None, **options):
-        page = browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **options})
-        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(f"{address or site}/{name}.html")
-        page.locator(".nin-instrument").wait_for()
-        pages.append(page)
-        return page
-
-    yield visit
-    for page in pages:
-        page.close()
-    assert not errors
-    assert all(url.startswith((site, "blob:", "data:", "file:")) for url in requests)
 
 
 def press(page, name):
