@@ -44,8 +44,12 @@ function placeOf(model) {
 }
 
 function spread(values) {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  let [sum, squares] = [0, 0];
+  for (const value of values) {
+    sum += value;
+    squares += value * value;
+  }
+  return squares / values.length - (sum / values.length) ** 2;
 }
 
 /** Return the halves as they come with the model's state: the strongest maps in bytes, and one pixel's channels; else null. */
@@ -140,22 +144,21 @@ function blockRow(model, number, t, seePlace) {
   return { node, draw, mark };
 }
 
-/** Draw a map into a canvas of its own size, dark where it is silent, through blue to a bright yellow. */
+/** The colours of a map: dark where it is silent, through blue to a bright yellow; 256 of them, as bytes. */
+const GLOW = Array.from({ length: 256 }, (_, i) => {
+  const level = i / 255;
+  return [255 * Math.min(1, 1.6 * level * level + 0.05), 235 * level ** 0.8, 70 + 208 * level * (1 - level), 255].map(
+    Math.round,
+  );
+});
+
+/** Draw a map into a canvas of its own size. */
 function glow(canvas, { values, most }, [, height, width]) {
   Object.assign(canvas, { width, height });
   const image = new ImageData(width, height);
-  values.forEach((value, i) => {
-    const level = Math.max(0, value) / most;
-    image.data.set(
-      [
-        255 * Math.min(1, 1.6 * level * level + 0.05),
-        255 * level ** 0.8 * 0.92,
-        70 + 130 * level * (1 - level) * 1.6,
-        255,
-      ],
-      4 * i,
-    );
-  });
+  for (let i = 0; i < values.length; i++) {
+    image.data.set(GLOW[Math.round((255 * Math.max(0, values[i])) / most)], 4 * i);
+  }
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 

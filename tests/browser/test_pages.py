@@ -1,5 +1,8 @@
 """The pages of `make site` in a browser: nothing on them is cut off, and what is folded is closed."""
 
+import gzip
+from urllib.parse import unquote, urlsplit
+
 import pytest
 
 from hosting import served
@@ -69,3 +72,20 @@ def test_folded_cells_are_closed_and_say_what_they_hide(visit):
         labels |= set(folds.locator("summary .collapsed").all_text_contents())
         assert not page.locator("details[open]").count()
     assert "Show the check" in labels <= {"Show the check", "Show the code"}
+
+
+def test_a_page_weighs_less_than_a_megabyte_and_a_half_until_a_network_is_asked(browser):
+    """As a server sends it that compresses, and all of it from that server."""
+    weights = {}
+    with served(SITE) as address:
+        for path in sorted(SITE.glob("notebooks/*.html")):
+            page, urls = browser.new_page(), set()
+            page.on("request", lambda request, urls=urls: urls.add(request.url))
+            page.goto(f"{address}/notebooks/{path.name}")
+            page.wait_for_load_state("networkidle")
+            page.close()
+            fetched = {url for url in urls if not url.startswith(("blob:", "data:"))}
+            assert all(url.startswith(address) for url in fetched), path.name
+            files = [SITE / unquote(urlsplit(url).path)[1:] for url in fetched]
+            weights[path.name] = sum(len(gzip.compress(file.read_bytes())) for file in files)
+    assert max(weights.values()) < 1.5e6, weights
