@@ -1,10 +1,11 @@
 /** Asking a network: the kernel's in a notebook, the package's on a page. One question is in flight, then the newest. */
-import { element, translator } from "./parts.js";
+import { element, translator, word } from "./parts.js";
 import { chosenPicture } from "./pictures.js";
 
 const PATIENCE = 10_000; // milliseconds without a word; then the reader is told
-const NOBODY =
-  "No network has answered yet. In a notebook the kernel has it: run this cell, or wait until the kernel is free.";
+const NOBODY = word(
+  "No network has answered yet. In a notebook the kernel has it: run this cell, or wait until the kernel is free.",
+);
 
 /** Return whether the package's own networks answer, as on a page, and not those of a notebook's kernel. */
 export function isPage() {

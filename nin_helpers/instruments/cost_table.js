@@ -1,8 +1,13 @@
 /** What each layer costs, for any input size; a click on a column's head sorts by it. */
 import { layerCosts, outputSize } from "./arithmetic.js";
-import { commas, element, mount, put, Refusal, slider, translator } from "./parts.js";
+import { commas, element, mount, put, Refusal, slider, translator, word } from "./parts.js";
 
-const KEYS = { parameters: "parameters", "multiply–accumulates": "macs", "bytes of output": "bytes" };
+const NETWORK = word("network"); // the order of the calls
+const KEYS = {
+  [word("parameters")]: "parameters",
+  [word("multiply–accumulates")]: "macs",
+  [word("bytes of output")]: "bytes",
+};
 
 /** Return the smallest picture that every window of the layers fits. */
 function smallestOf(layers) {
@@ -17,11 +22,11 @@ export default {
     const t = translator(model);
     const layers = model.get("layers");
     const smallest = smallestOf(layers);
-    const sort = (order) => put(model, { order: model.get("order") === order ? "network" : order });
+    const sort = (order) => put(model, { order: model.get("order") === order ? NETWORK : order });
     const heads = Object.keys(KEYS).map((order) =>
       element("th", { scope: "col" }, element("button", { type: "button", onclick: () => sort(order) }, t(order))),
     );
-    const names = ["layer", "type", "output"].map((name) =>
+    const names = [word("layer"), word("type"), word("output")].map((name) =>
       element("th", { scope: "col", class: `nin-${name}` }, t(name)),
     );
     const rows = layers.map(({ name, type }) => {

@@ -1,9 +1,9 @@
 /** What NiN's average costs beside fully connected heads, for any picture and number of classes. */
 import { headParameters, lastSize, smallestSize } from "./arithmetic.js";
-import { commas, element, mount, Refusal, slider, translator } from "./parts.js";
+import { commas, element, mount, Refusal, slider, translator, word } from "./parts.js";
 
 /** What the heads are, and the ends of their bars, which are logarithmic: from 10³ parameters to 10¹⁰. */
-const HEADS = { gap: "average", fc: "1 layer", fc3: "3 layers" };
+const HEADS = { gap: word("average"), fc: word("1 layer"), fc3: word("3 layers") };
 const TICKS = ["10³", "10⁴", "10⁵", "10⁶", "10⁷", "10⁸", "10⁹", ""];
 const share = (count) => Math.max(0, (Math.log10(count) - 3) / (TICKS.length - 1));
 

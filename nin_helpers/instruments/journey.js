@@ -1,11 +1,11 @@
 /** One garment's way through the trained network: each block's maps before and after its 1 × 1 layers, and one pixel's channels. */
 import { fields } from "./arithmetic.js";
 import { asking, firstAnswer, largest, softmax, whoAnswers } from "./asking.js";
-import { element, mount, put, svg, translator } from "./parts.js";
+import { element, mount, put, svg, translator, word } from "./parts.js";
 import { bytesOf, chooser, chosenPicture, paint } from "./pictures.js";
 
 const SHOWN = 8; // maps of each half
-const HALVES = ["before", "after"]; // the 1 × 1 layers
+const HALVES = [word("before"), word("after")]; // the 1 × 1 layers
 const [WIDTH, HEIGHT, HIGH] = [240, 176, 54]; // of the drawing of one pixel's channels and of each of its two parts, in its own units
 
 /** Return the windows from the picture to the maps of each block. */

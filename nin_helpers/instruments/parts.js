@@ -25,6 +25,11 @@ export function translator(model) {
   return (text, values = {}) => (table[text] ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** Mark a text that a `t(variable)` will translate: `make translations` looks for such calls, as for those of t. */
+export function word(text) {
+  return text;
+}
+
 /** What can't be shown, and why; the picture stays as it was. */
 export class Refusal extends Error {}
 

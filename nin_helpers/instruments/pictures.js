@@ -156,7 +156,8 @@ function fileButton(model, t, problem) {
       put(model, { own: textOf(seenGrey(pixels, width, height, model.get("side"), model.get("invert"))), number: -1 });
       problem.textContent = "";
     } catch {
-      problem.textContent = `✗ ${t("{name} cannot be read as a picture; a PNG or JPEG can", { name: file.files[0].name })}`;
+      const why = t("{name} cannot be read as a picture; a PNG or JPEG can", { name: file.files[0].name });
+      problem.textContent = `✗ ${why}`;
     }
   };
   file.addEventListener("change", read);

@@ -1,8 +1,8 @@
 /** A 1 × 1 convolution is a perceptron at each pixel; a 3 × 3 one is not. The reader picks the pixel. */
 import { convolution, perceptron, shuffle } from "./arithmetic.js";
-import { checkbox, choice, element, mount, put, slider, svg, translator } from "./parts.js";
+import { checkbox, choice, element, mount, put, slider, svg, translator, word } from "./parts.js";
 
-const INPUTS = ["brightness", "change →", "change ↓"];
+const INPUTS = [word("brightness"), word("change →"), word("change ↓")];
 
 /** Return a map as a canvas to pick a pixel from, with a function that draws values[pixel] and the frame on it. */
 function picker(model, label, side) {

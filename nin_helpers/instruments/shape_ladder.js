@@ -1,12 +1,12 @@
 /** The ladder of heights and widths that a picture goes down in NiN, for any windows; the reader predicts first. */
 import { ladder } from "./arithmetic.js";
-import { checkbox, element, mount, numberBox, put, slider, translator } from "./parts.js";
+import { checkbox, element, mount, numberBox, put, slider, translator, word } from "./parts.js";
 
 const PARTS = [
-  ["kernel", 1, 11],
-  ["stride", 1, 4],
-  ["padding", 0, 5],
-  ["channels", 1, 512],
+  [word("kernel"), 1, 11],
+  [word("stride"), 1, 4],
+  [word("padding"), 0, 5],
+  [word("channels"), 1, 512],
 ];
 
 /** Return the steps of the model's windows: four blocks, a pooling behind each but the last. */
@@ -62,8 +62,10 @@ function sentenceOf(model, steps, told, t) {
   const path = [input, ...known.map((step) => step.output)].join(" → ");
   const verdict = model.get("verdict");
   const next = steps.slice(told).find((step) => step.output !== null);
-  if (next)
-    return `${verdict} ${t("{path} → ? How many pixels are there behind {name}?", { path, name: next.name })}`.trim();
+  if (next) {
+    const question = t("{path} → ? How many pixels are there behind {name}?", { path, name: next.name });
+    return `${verdict} ${question}`.trim();
+  }
   const problem = steps.map((step) => problemOf(step, t)).find(Boolean);
   if (problem) return `${verdict} ${path} → ✗ ${problem}.`.trim();
   const unused = known.filter((step) => step.unused).map((step) => t("{unused} before {name}", step));
@@ -122,7 +124,8 @@ export default {
           if (!refusal.textContent) guess.value = "";
         },
       },
-      element("label", { for: guess.id }, `${t("your prediction, in pixels:")} `),
+      element("label", { for: guess.id }, t("your prediction, in pixels:")),
+      " ",
       guess,
       " ",
       element("button", {}, t("check")),

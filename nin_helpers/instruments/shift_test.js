@@ -1,6 +1,6 @@
 /** What a shift changes: a picture that the reader drags, and what the average and a fully connected head say to it. */
 import { asking, firstAnswer, largest, softmax, whoAnswers } from "./asking.js";
-import { element, mount, put, slider, svg, translator } from "./parts.js";
+import { element, mount, put, slider, svg, translator, word } from "./parts.js";
 import { chooser, chosenPicture, paint } from "./pictures.js";
 
 const COLOURS = ["var(--nin-blue)", "var(--nin-orange)"];
@@ -75,7 +75,7 @@ function shares(model, names, t) {
   return { node: element("div", { class: "nin-shares" }, heads, ...rows.map(({ row }) => row)), draw };
 }
 
-const NAMES = { gap: "average", fc: "fully connected" };
+const NAMES = { gap: word("average"), fc: word("fully connected") };
 
 function percent(share) {
   return `${Math.round(100 * share)} %`;

@@ -1,12 +1,12 @@
 /** The first steps of three trainings side by side: blind, dead, learning; each can be given another start and rate. */
-import { element, mount, put, svg, translator, valueSlider } from "./parts.js";
+import { element, mount, put, svg, translator, valueSlider, word } from "./parts.js";
 
 const PANELS = [
-  { key: "loss", title: "loss", low: 0, high: 4, ends: ["0", "4"] },
-  { key: "live", title: "live channels", low: 0, high: 1, ends: ["0", "1"] },
-  { key: "gradient", title: "gradient", low: 1e-2, high: 1e3, log: true, ends: ["10⁻²", "10³"] },
+  { key: "loss", title: word("loss"), low: 0, high: 4, ends: ["0", "4"] },
+  { key: "live", title: word("live channels"), low: 0, high: 1, ends: ["0", "1"] },
+  { key: "gradient", title: word("gradient"), low: 1e-2, high: 1e3, log: true, ends: ["10⁻²", "10³"] },
 ];
-const SPREAD = { title: "spread, layer by layer", low: 1e-6, high: 10, log: true, ends: ["10⁻⁶", "10"] };
+const SPREAD = { title: word("spread, layer by layer"), low: 1e-6, high: 10, log: true, ends: ["10⁻⁶", "10"] };
 const [WIDTH, HEIGHT] = [200, 84];
 
 /** Return how high a value stands in a panel, in its pixels from the top; what lies outside stands on the edge. */

@@ -121,8 +121,8 @@ export default {
       const part = whole
         ? t("sees all that the network reads of the picture")
         : t("sees a part of the picture: point at it");
-      note.textContent =
-        `${t("At {size} pixels each place of a map {part}.", { size, part })} ${whoAnswers(model, here)}`.trim();
+      const seen = t("At {size} pixels each place of a map {part}.", { size, part });
+      note.textContent = `${seen} ${whoAnswers(model, here)}`.trim();
       const classes = model.get("classes").map((name) => t(name));
       return t(
         "{name}: the mean of its {size} map is {mean}, and that is its logit. The answer is {answer}, with {share} %.",
