@@ -68,6 +68,5 @@ def test_vgg11_is_torchvisions_on_one_channel():
 
 
 def test_lenet_refuses_a_size_that_leaves_nothing():
-    assert lenet(input_size=12)(torch.zeros(1, 1, 12, 12)).shape == (1, 10)
     with pytest.raises(ValueError, match=r"^input_size=11 is too small: the smallest that works is 12"):
         lenet(input_size=11)

@@ -36,9 +36,6 @@ ARCHIVES = [f"{name}.gz" for name in NAMES]
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
 
 
-# ---- small official files, and folders that hold them
-
-
 def idx(array):
     """Return `array` (uint8) in the IDX format: two zeros, type 8, the number of axes, their sizes, the values."""
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
@@ -93,9 +90,6 @@ def assert_is_official(data, content):
 
 def as_set(part):
     return {(image.tobytes(), label) for image, label in zip(part.images.numpy(), part.labels.tolist())}
-
-
-# ---- data that is there
 
 
 @pytest.mark.parametrize(
@@ -184,9 +178,6 @@ def test_a_damaged_file_is_named_and_the_rest_stays(official, tmp_path, damage, 
     with pytest.raises(DataError, match=rf"^{path} is damaged .*delete it") as caught:
         load_data("auto", tmp_path)
     assert not isinstance(caught.value, NoNetworkError) and snapshot(tmp_path) == before
-
-
-# ---- downloads, from mirrors on this machine
 
 
 class Mirror:
@@ -350,9 +341,6 @@ def test_no_space_for_a_download_is_one_clear_message_and_the_good_data_stays(of
     assert snapshot(raw) == before
 
 
-# ---- arguments
-
-
 def test_root_comes_before_nin_data_before_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -370,9 +358,6 @@ def test_a_bad_argument_is_named(options):
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=rf"^{name}={value!r} must be "):
         load_data(**{"name": "digits", **options})
-
-
-# ---- three parts
 
 
 def test_the_held_out_images_are_always_the_same(official, monkeypatch, tmp_path):
@@ -400,9 +385,6 @@ def test_digits_are_those_of_scikit_learn_in_three_parts_and_stand_in(digits):
     assert all(set(part.labels.tolist()) == set(range(10)) for part in parts)
     assert digits.is_stand_in and "stand-in" in digits.title and digits.classes == tuple("0123456789")
     assert torch.equal(load_data("digits").validation.images, digits.validation.images)
-
-
-# ---- the official data, where it is
 
 
 @pytest.fixture(scope="module")

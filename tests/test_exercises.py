@@ -73,21 +73,15 @@ BLOCKS = {
     "2.block": [
         (lambda *a: nin_block(*a, num_pointwise=3), "right"),
         (Backwards, "right"),  # a class in place of a function
-        (lambda c, d, *w: nn.Sequential(nin_block(c, d, *w), nn.Conv2d(d, d, 1), nn.ReLU()), "right"),  # nested
         (lambda *a: block(*a, behind=[lambda: nn.ReLU(inplace=True)]), "right"),
         (lambda c, d, *w: block(c, d, *w, convolution=lambda c, *a, **o: nn.LazyConv2d(*a, **o)), "right"),
         (nin_block, "It calls 3 of nn.Conv2d"),
-        (
-            lambda *a: block(*a, bias=False),
-            "2 of 4 is Conv2d(8, 8, kernel_size=(1, 1), stride=(1, 1), bias=False",
-        ),
-        (lambda *a: block(*a, stride=2), "convolution 2 of 4 is Conv2d(8, 8, kernel_size=(1, 1), stride=(2, 2))"),
+        (lambda *a: block(*a, bias=False), "2 of 4 is Conv2d(8, 8, kernel_size=(1, 1), stride=(1, 1), bias=False"),
         (lambda c, *a: block(c, 8, 5, 2, 1), "For (1, 4, 3, 1, 0), convolution 1 of 4 is Conv2d(1, 8, kernel_size=(5"),
         (shared, "is one used twice"),
         (lambda c, d, *w: block(c, d, *w, behind=[lambda: nn.BatchNorm2d(d), nn.ReLU]), "another layer that has some"),
         (lambda c, d, *w: block(c, d, *w, behind=[nn.ReLU, nn.Dropout]), "and nothing else"),
         (lambda *a: block(*a)[:-1], "Is there a ReLU behind each"),
-        (lambda *a: block(*a, behind=[nn.GELU]), "Is there a ReLU behind each"),
         (lambda *a: nn.Sequential(nn.ReLU(inplace=True), *block(*a)), "and nothing else"),
         (block(3, 8, 5, 2, 1), "should be a function; it is of type Sequential"),
         (lambda *a: list(block(*a)), "should return an nn.Module; it returned a value of type list"),
@@ -99,13 +93,8 @@ BLOCKS = {
         (backwards_with_windows, "right"),
         (nin_block, "convolution 2 of 3 is Conv2d(8, 8, kernel_size=(1, 1)"),
         (lambda *a: windows(*a, padding=0), "convolution 2 of 3 is Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1))"),
-        (lambda *a: windows(*a, kernels=(5, 5)), "kernel_size=(5, 5)"),
         (lambda *a: windows(*a, kernels=(3, 1)), "convolution 3 of 3"),
         (lambda *a: windows(*a, padding=2, dilation=2), "dilation=(2, 2)"),
-        (lambda *a: windows(*a, groups=2), "groups=2"),
-        (lambda *a: windows(*a, kernels=(3, 3, 3)), "It calls 4"),
-        (lambda *a: windows(*a).append(nn.MaxPool2d(2)), "and nothing else"),
-        (lambda *a: 3, "type int"),
     ],
 }
 
@@ -133,29 +122,18 @@ HEADS = {
         (lambda c, h, w, k: nn.Sequential(nn.Conv2d(c, k, (h, w)), nn.Flatten()), "right"),  # the same by another name
         (lambda *a: nn.Sequential(nn.AdaptiveAvgPool2d(a[1:3]), *connected(*a)), "right"),  # as torchvision's VGG
         (lambda c, h, w, k: nn.Sequential(nn.AdaptiveAvgPool2d(1), *connected(c, 1, 1, k)), "each of the 120 numbers"),
-        (lambda c, h, w, k: nn.Sequential(nn.MaxPool2d(2), *connected(c, 2, 2, k)), "each of the 120 numbers"),
-        (lambda c, h, w, k: nn.Sequential(*nin_block(c, k, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "a weight for"),
         (means_in_all_places, "a mirrored map the same scores"),
-        (
-            lambda c, h, w, k: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-            "makes (1, 6); it should be one",
-        ),
         (lambda c, h, w, k: nn.Linear(w, k), "makes (1, 6, 4, 3); it should be one score"),
         (lambda c, h, w, k: Uses(lambda x, layer: layer(x).squeeze(), nn.Conv2d(c, k, (h, w))), "makes (3,)"),
         (lambda *a: connected(*a).append(nn.Softmax(dim=1)), "softmax"),
         (lambda *a: connected(6, 4, 5, 3), "raised RuntimeError"),  # for one size only
         (lambda c, h, w, k: connected(c, h, h, k), "raised RuntimeError"),  # for square maps only
-    ],
+    ]
 }
 
 
 def total(model, shape):
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def layers_with_biases(model, shape):
-    layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
-    return sum(layer.weight.numel() + layer.bias.numel() for layer in layers)
 
 
 def counted_flops(model, shape):
@@ -179,20 +157,14 @@ macs, training, prediction = resources.count_macs, resources.training_memory, re
 COUNTS = {
     "5.parameters": [
         (total, "right"),
-        (lambda model, shape: sum(tensor.numel() for tensor in model.state_dict().values()), "right"),
-        (lambda *a: float(total(*a)), "right"),
         (lambda *a: np.int64(total(*a)), "right"),
         (lambda *a: torch.tensor([total(*a)]), "right"),
         (lambda model, shape: 1_992_166, "It gives 1,992,166, which is 1,992,108 too many, for an input of (4, 7)"),
         (lambda model, shape: sum(p.numel() for p in model.parameters() if p.dim() > 1), "8 too few"),
-        (lambda model, shape: len(list(model.parameters())), "It gives 4, which is 54 too few"),
-        (layers_with_biases, "raised AttributeError: 'NoneType'"),
         (lambda *a: f"{total(*a)} parameters", "returned '58 parameters'; it should be a number"),
-        (lambda model, shape: [p.numel() for p in model.parameters()], "returned [35, 5, 15, 3]; it should be"),
         (lambda model, shape: torch.tensor([35, 23]), "returned tensor([35, 23]); it should be"),
         (lambda model, shape: math.nan, "returned nan; it should be"),
         (lambda model, shape: True, "returned True; it should be"),
-        (resources.count_parameters, "raised TypeError"),
         (58, "should be a function; it is of type int"),
     ],
     "5.macs": [
@@ -200,34 +172,24 @@ COUNTS = {
         (lambda *a: counted_flops(*a) / 2, "right"),
         (counted_flops, "It gives 400, which is 200 too many"),  # operations: two each
         (lambda model, shape: macs(model, (1, *shape[1:])), "It gives 50, which is 150 too few"),  # of one image
-        (lambda *a: macs(*a) + 32, "32 too many"),  # with the biases
         (lambda *a: macs(*a) / 1e6, "It gives 0.0002, which is 199.9998 too few"),
         (macs_of_squares, "input of (3, 2, 20, 16)"),
-        (lambda model, shape: total(model, shape), "which is 142 too few"),
-        (lambda model, shape: shape[3], "raised IndexError"),
     ],
     "5.training_memory": [
         (training, "right"),
         (lambda *a: 1.05 * training(*a), "right"),
-        (lambda *a: torch.tensor(training(*a)), "right"),
         (lambda *a: training(*a) / 2**20, "too few"),  # MiB
-        (lambda *a: training(*a) // 4, "too few"),  # numbers
         (lambda *a: training(*a) - 4 * total(*a), "a gradient"),
         (lambda *a: training(*a) + 8 * total(*a), "An optimizer's state is not asked for"),
         (prediction, "Which tensors does the backward pass still need?"),
         (all_outputs, "What two layers need is kept once"),
-        (lambda model, shape: training(model, (1, *shape[1:])), "too few"),
     ],
     "5.prediction_memory": [
         (prediction, "right"),
         (resources.allocated_memory, "right"),
-        (lambda *a: np.float32(prediction(*a)), "right"),
         (training, "how many activations at once"),
         (lambda *a: all_outputs(*a) - 4 * total(*a), "how many activations"),
         (lambda *a: prediction(*a) - 4 * total(*a), "Parameters and input are there all the time"),
-        (lambda *a: 4 * total(*a), "how many activations"),
-        (lambda *a: prediction(*a) / 2**20, "too few"),
-        (lambda model, shape: prediction(model, (1, *shape[1:])), "too few"),
     ],
 }
 
@@ -257,16 +219,12 @@ REDUCTIONS = {
         (lambda c, k: steps(c, 2 * c, k), "make [96, 6]: the fall"),
         (lambda c, k: steps(c, k, 2 * k, k), "make [6, 12, 6]: the fall"),
         (lambda c, k: steps(c, 96, k), "From 48 channels to 6, its convolutions make [96, 6]"),  # for 384 only
-        (lambda c, k: steps(384, 96, k), "raised RuntimeError"),
         (lambda c, k: steps(c, 2 * k, k, between=nn.Identity), "it is linear"),
-        (lambda c, k: steps(c, 2 * k, k, between=nn.Dropout), "it is linear"),
         (lambda c, k: steps(c, 2 * k, k, between=lambda: nn.BatchNorm2d(2 * k)), "it is linear"),
         (lambda c, k: steps(c, 2 * k, k, between=nn.Identity).append(nn.ReLU()), "Up to the last step it is linear"),
         (lambda c, k: steps(c, 2 * k, k, kernel_size=3), "makes (3, 6, 1, 1); height and width should stay"),
-        (lambda c, k: steps(c, 2 * k, k).append(nn.AdaptiveAvgPool2d(1)), "height and width should stay"),
         (lambda c, k: steps(c, 2 * k, k).append(nn.Flatten()), "height and width should stay"),
-        (lambda c, k: (c, 2 * k, k), "type tuple"),
-    ],
+    ]
 }
 
 
@@ -300,29 +258,22 @@ FAMILIES = {
         (family(), "right"),
         (family(mean_in_forward), "right"),
         (family(lambda: nn.MaxPool2d(2), lambda: nn.AdaptiveAvgPool2d(1), nn.Flatten), "right"),
-        (family(nn.ReLU, lambda: Uses(lambda x: x.flatten(2).mean(2))), "right"),
         ({width: modern(width) for width in (2, 4, 8)}, "right"),
         (family(channels=3, classes=100), "right"),
         (nn.ModuleDict(family()), "right"),
         ({width: last_first(width) for width in (2, 4, 8)}, "right"),
-        (
-            family(lambda: nn.AdaptiveMaxPool2d(1), nn.Flatten),
-            "'NiN-2', at 224 × 224 pixels: its scores are not",
-        ),
+        (family(lambda: nn.AdaptiveMaxPool2d(1), nn.Flatten), "'NiN-2', at 224 × 224 pixels: its scores are not"),
         (family(lambda: nn.AvgPool2d(6), nn.Flatten), "at 256 × 240 pixels: its scores are not the means"),
         (family(nn.Flatten, lambda: nn.LazyLinear(10)), "has a fully connected layer"),
-        (family(lambda: nn.AdaptiveAvgPool2d(1), nn.Flatten, lambda: nn.Linear(10, 10)), "has a fully connected layer"),
-        (family(lambda: nn.AdaptiveAvgPool2d(1), nn.Flatten, lambda: nn.Softmax(1)), "not the means"),
         (family(lambda: Uses(lambda x: x.sum(dim=(2, 3)))), "not the means"),
         (family(lambda: nn.AdaptiveAvgPool2d(1)), "makes (2, 10, 1, 1); it should be (image, class)"),
         (family(second=3), "its kernels are [(5, 5), (3, 3)]. What is an NiN block made of?"),
         (family(first=1, second=3), "'NiN-2' begins with a 1 × 1 convolution"),
         (family(widths=(2, 8, 4)), "From 'NiN-8' to 'NiN-4' the parameters do not grow"),
         (family(widths=(2, 4)), "A family of 2 is small"),
-        ({"S": ..., "M": ..., "L": ...}, "'S' is of type ellipsis, not a model"),
         (dict.fromkeys("SML", small), "'S' is of type function, not a model"),
         ([small(2), small(4), small(8)], "should be a dictionary; it is of type list"),
-    ],
+    ]
 }
 
 
@@ -351,42 +302,31 @@ def with_copies(c, d):
     return copies
 
 
+LAZY = nn.Sequential(nn.LazyConv2d(16, 5), nn.ReLU(), nn.Conv2d(16, 8, 1))
 SMALL_NETWORKS = {
     "8.network": [
-        (paper_nin(1), "right"),
         (paper_nin(1, batch_norm=True), "right"),
         (small_pictures(), "right"),
         (small_pictures(front=[nn.ZeroPad2d(2)]), "right"),  # 32 × 32, as LeNet
         (small_pictures(blocks=[separable(1, 64), separable(64, 10)]), "right"),  # as MobileNet
         (small_pictures(Uses(lambda x: x.mean(dim=(2, 3)))), "right"),
         (small_pictures(blocks=[nin_block(1, 8, 5, 1, 2), with_copies(8, 10)]), "right"),
-        (
-            small_pictures(
-                blocks=[nn.Sequential(nn.LazyConv2d(16, 5), nn.ReLU(), nn.Conv2d(16, 8, 1)), with_copies(8, 10)]
-            ),
-            "right",
-        ),
+        (small_pictures(blocks=[LAZY, with_copies(8, 10)]), "right"),
         (NiN(), "raised ValueError: input_size=28 is too small"),
         (nn.Sequential(nn.Upsample(112), NiN(input_size=112)), "makes maps of 112 × 112: nothing is to be enlarged"),
         (small_pictures(front=[nn.Upsample(32, mode="bilinear")]), "makes maps of 32 × 32"),
         (small_pictures(front=[nn.ConvTranspose2d(1, 1, 4, 4)]), "makes maps of 112 × 112"),
         (lenet(input_size=28), "but none of 44 × 52, as a mean does"),
         (small_pictures(nn.AvgPool2d(14), nn.Flatten()), "At 44 × 52 pixels: its scores are not"),
-        (small_pictures(nn.AdaptiveMaxPool2d(1), nn.Flatten()), "not the means of one map per class. What makes"),
-        (small_pictures(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10)), "has a fully connected layer"),
         (small_pictures(nn.AdaptiveAvgPool2d(1)), "makes (2, 10, 1, 1); it should be (2, 10)"),
-        (paper_nin(1, 100), "makes (2, 100)"),
         (paper_nin(), "raised RuntimeError"),  # for three channels
         (small_pictures(blocks=[nn.Conv2d(1, 32, 5), nn.ReLU(), *nin_block(32, 10, 3)]), "number 1, a window, has no"),
         (small_pictures(blocks=[nin_block(1, 32, 5), nn.Conv2d(32, 10, 3)]), "number 4, a window, has no"),
         (small_pictures(blocks=[nin_block(1, 32, 5), nn.Conv2d(32, 10, 1)]), "made of several blocks"),
         (small_pictures(blocks=[without_relu(1, 32), nin_block(32, 10, 3)]), "Convolution 2 takes what number 1 makes"),
-        (
-            small_pictures(blocks=[nin_block(1, 400, 5, 1, 2), nin_block(400, 10, 3)]),
-            "It does 263.9 million multiply–accumulates for an image, NiN at 112 pixels 157.3",
-        ),
+        (small_pictures(blocks=[nin_block(1, 400, 5, 1, 2), nin_block(400, 10, 3)]), "It does 263.9 million"),
         (paper_nin, "should be a model; it is of type function"),
-    ],
+    ]
 }
 
 RECIPES = {
@@ -398,7 +338,7 @@ RECIPES = {
         (make_config("reduced", batch_size=8192), "less than a batch"),
         ({"lr": 2e-3}, "what make_config(…) returns"),
         (TrainConfig(profile="mine"), "what make_config(…) returns"),
-    ],
+    ]
 }
 
 ANSWERS = {**RECIPES, **BLOCKS, **HEADS, **COUNTS, **REDUCTIONS, **FAMILIES, **SMALL_NETWORKS}
@@ -446,10 +386,10 @@ def test_a_recipe_is_trained_as_it_is_given(images, answer, words, monkeypatch, 
     "change",
     [
         {"batch_size": 64, "num_steps": 150},
-        {"weight_decay": 0.05},
-        {"random_flip": True},
         {"flip_in_test": True},
+        {"weight_decay": 0.05},
         {"label_smoothing": 0.1},
+        {"random_flip": True},
         {"optimizer": "sgd", "momentum": 0.9},
         {"progressive_resizing": 0.5},
         {"mean": 0.5, "std": 0.5},
@@ -483,12 +423,6 @@ def test_damaged_data_is_no_fault_of_an_answer(monkeypatch):
     monkeypatch.setenv("NIN_DATA", __file__)  # no folder
     with pytest.raises(DataError):
         check("1.recipe", make_config("reduced", lr=2e-3))
-
-
-def test_each_question_has_right_answers_and_wrong_ones():
-    for is_right in (True, False):
-        found = {question for question, rows in ANSWERS.items() for _, words in rows if (words == "right") is is_right}
-        assert found | {"1.recipe"} == set(CHECKS)  # whose right answers are trained, below
 
 
 STUBS = [(lambda *a: None, "the function returns None"), (lambda *a: ..., "the function returns ...")]

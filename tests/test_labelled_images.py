@@ -1,5 +1,6 @@
 """Labelled images, and what a data set of them must be."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +33,6 @@ def test_labels_of_any_whole_numbers_become_those_that_the_loss_takes(dtype):
     "given, message",
     [
         ({"classes": "abc"}, "classes='abc' must be a tuple of at least two names, no two of them the same"),
-        ({"classes": (0, 1, 2)}, "classes=(0, 1, 2) must"),
         ({"classes": ("a",)}, "classes=('a',) must"),
         ({"classes": ("a", "b", "a")}, "classes=('a', 'b', 'a') must"),
         ({"train": (1, 2)}, "train is of type tuple; it must be LabelledImages(images, labels)"),
@@ -48,9 +48,8 @@ def test_labels_of_any_whole_numbers_become_those_that_the_loss_takes(dtype):
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_data_set_is_named(given, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         own_data(**given)
-    assert str(caught.value).startswith(message)
 
 
 def test_images_move_to_a_device_as_uint8_and_nothing_waits_for_them():
@@ -77,10 +76,7 @@ def test_labelled_images_are_indexed_and_split_as_their_tensors_are():
 def test_the_normalisation_is_that_of_the_training_images_in_each_channel():
     images = torch.randint(100, 256, (5, 3, 4, 6), dtype=torch.uint8)
     images[:, 2] = 51  # a fifth of 255, everywhere
-    colour, other = (
-        LabelledImages(images, torch.arange(5) % 3),
-        LabelledImages(images.clone().zero_(), torch.arange(5) % 3),
-    )
+    colour, other = (LabelledImages(pictures, torch.arange(5) % 3) for pictures in (images, torch.zeros_like(images)))
     data = own_data(train=colour, validation=other, test=other)
     found, levels = data.normalisation(), images.double().transpose(0, 1).flatten(1) / 255
     assert found["mean"] == pytest.approx(levels.mean(dim=1).tolist(), abs=5e-5) and found["mean"][2] == 0.2

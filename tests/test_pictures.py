@@ -16,7 +16,8 @@ from nin_helpers.datasets import DataError, image_data, load_folder
 from nin_helpers.labelled_images import LabelledImages
 from nin_helpers.training import make_config
 
-RED, GREEN, GREY = (200, 10, 20), (10, 180, 30), (90, 90, 90)
+RED, GREEN = (200, 10, 20), (10, 180, 30)
+GREYS = {"dark": (90,) * 3, "light": (200,) * 3}
 ABC = ("a", "b", "c")
 
 
@@ -45,9 +46,6 @@ def parts_of(data):
     return data.train, data.validation, data.test
 
 
-# ---- arrays
-
-
 def arrays(count=30, shape=(5, 4), kind=np.asarray):
     """Return (images, labels): image i has i in each pixel, and the label i mod 3."""
     images = np.broadcast_to(np.arange(count, dtype=np.uint8).reshape(-1, *[1] * len(shape)), (count, *shape))
@@ -55,8 +53,7 @@ def arrays(count=30, shape=(5, 4), kind=np.asarray):
 
 
 @pytest.mark.parametrize(
-    "shape, channels",
-    [((5, 4), 1), ((5, 4, 3), 3), ((5, 4, 1), 1), ((3, 5, 4), 3), ((1, 5, 4), 1), ((3, 5, 3), 3)],
+    "shape, channels", [((5, 4), 1), ((5, 4, 3), 3), ((5, 4, 1), 1), ((3, 5, 4), 3), ((1, 5, 4), 1), ((3, 5, 3), 3)]
 )
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
 def test_arrays_of_each_layout_become_three_parts_that_share_no_image(shape, channels, kind):
@@ -65,9 +62,7 @@ def test_arrays_of_each_layout_become_three_parts_that_share_no_image(shape, cha
     assert data.train.images.shape[1] == channels and data.train.images.shape[2] == 5
     for part in parts_of(data):
         assert torch.equal(part.images[:, 0, 0, 0].long() % 3, part.labels)
-    held_out, rest, tested = (
-        set(part.images[:, 0, 0, 0].tolist()) for part in (data.validation, data.train, data.test)
-    )
+    rest, held_out, tested = (set(part.images[:, 0, 0, 0].tolist()) for part in parts_of(data))
     assert held_out | rest == set(range(30)) and not held_out & rest and tested == set(range(9))
     assert data.validation.labels.bincount().tolist() == [2, 2, 2]
 
@@ -92,11 +87,6 @@ def test_the_parts_are_the_same_for_a_seed_and_mixed():
         ({"train": arrays()[0]}, "train is of type ndarray; it must be (images, labels)"),
         ({"test": arrays(shape=(5, 4, 2))}, "test has images of shape (30, 5, 4, 2); they must be (count"),
         ({"train": (arrays()[0] / 255.0, arrays()[1])}, "train.images are torch.float64 of shape (30, 1, 5, 4)"),
-        ({"train": (arrays()[0], arrays()[1] / 2)}, "train.labels are torch.float64"),
-        ({"test": (arrays()[0], arrays()[1][:3])}, "test.labels are torch.int64 of shape (3,)"),
-        ({"train": (arrays()[0], arrays()[1] + 1)}, "train.labels have 3; with 3 classes each must be 0 to 2"),
-        ({"test": arrays(shape=(4, 4))}, "pictures are (channel, height, width) = (1, 5, 4) in train"),
-        ({"classes": ("a", "b")}, "train.labels have 2"),
         ({"classes": (*ABC, "d")}, "class 'd' has 0 pictures, which is too few: each part must get at least one"),
         ({"validation": 1}, "validation=1 must be a share of the pictures, between 0 and 1"),
         ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
@@ -104,12 +94,8 @@ def test_the_parts_are_the_same_for_a_seed_and_mixed():
 )  # fmt: skip
 def test_arrays_that_do_not_fit_are_named(given, message):
     arguments = {"train": arrays(), "test": arrays(), "classes": ABC, **given}
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         image_data("mine", **arguments)
-    assert str(caught.value).startswith(message)
-
-
-# ---- folders
 
 
 def test_a_folder_has_its_classes_in_alphabetical_order_and_each_part_some_of_each(tmp_path):
@@ -130,30 +116,15 @@ def test_train_and_test_in_folders_of_their_own_are_kept_apart(tmp_path):
     assert not data.test.images.any() and data.train.images.amin(dim=(2, 3)).any(dim=1).all()
 
 
-@pytest.mark.parametrize("color, channels", [(None, 3), (True, 3), (False, 1)])
-def test_pictures_in_colour_can_be_taken_in_grey(tmp_path, color, channels):
-    assert load_folder(make_folder(tmp_path / "mine"), color=color, size=4).train.images.shape[1] == channels
-
-
-@pytest.mark.parametrize("color, channels", [(None, 1), (True, 3)])
-def test_pictures_that_are_all_grey_have_one_channel_unless_three_are_asked_for(tmp_path, color, channels):
-    data = load_folder(make_folder(tmp_path / "mine", dark=GREY, light=(200,) * 3), color=color, size=4)
-    assert data.train.images.shape[1] == channels and set(data.train.images.unique().tolist()) == {90, 200}
-
-
-def test_pictures_are_read_as_the_eye_sees_them(tmp_path):
-    """Upright, as a tag says; what is transparent on white, since the thing is dark; 16 bits in 8."""
-    folder, tags = make_folder(tmp_path / "mine"), Image.Exif()
-    tags[0x0112] = 3  # upside down
-    picture = Image.new("RGB", (8, 8), RED)
-    picture.paste(GREEN, (0, 0, 8, 4))
-    picture.save(folder / "red" / "turned.png", exif=tags)
-    found = pictures.read_picture_file(folder / "red" / "turned.png", size=8, color=True)
-    assert found[:, 0, 0].tolist() == list(RED) and found[:, 7, 7].tolist() == list(GREEN)
-    Image.new("RGBA", (8, 8), (*RED, 0)).save(folder / "clear.png")
-    assert (pictures.read_picture_file(folder / "clear.png", size=8, color=True) == 255).all()
-    Image.fromarray(np.full((8, 8), 200 * 257, np.uint16)).save(folder / "deep.png")
-    assert (pictures.read_picture_file(folder / "deep.png", size=8, color=True) == 200).all()
+@pytest.mark.parametrize(
+    "classes, color, channels",
+    [({}, None, 3), ({}, True, 3), ({}, False, 1), (GREYS, None, 1), (GREYS, True, 3)],
+    ids=str,
+)
+def test_pictures_have_three_channels_unless_all_are_grey_or_one_is_asked_for(tmp_path, classes, color, channels):
+    data = load_folder(make_folder(tmp_path / "mine", **classes), color=color, size=4)
+    assert data.train.images.shape[1] == channels
+    assert not classes or set(data.train.images.unique().tolist()) == {90, 200}
 
 
 def test_what_is_no_picture_or_hidden_is_left_out(tmp_path):
@@ -176,7 +147,6 @@ def break_file(root):
     [
         (lambda root: None, DataError, "the folder {root} cannot be read: No such file or directory"),
         (lambda root: root.write_text(""), DataError, "the folder {root} cannot be read: Not a directory"),
-        (lambda root: draw(root / "one.png"), DataError, "{root} has 0 folders; it needs one for each class"),
         (lambda root: make_folder(root, red=RED), DataError, "{root} has 1 folders; it needs one for each class"),
         (lambda root: (make_folder(root) / "blue").mkdir(), DataError, "{root}/blue: no picture is there"),
         (lambda root: draw(make_folder(root) / "one" / "1.png"), ValueError, "class 'one' has 1 pictures, which is"),
@@ -187,7 +157,7 @@ def break_file(root):
             "the classes differ: {root}/train has blue, red; {root}/test has green, red",
         ),
     ],
-    ids=["missing", "a file", "no class", "one class", "an empty class", "one picture", "unreadable", "other classes"],
+    ids=["missing", "a file", "one class", "an empty class", "one picture", "unreadable", "other classes"],
 )  # fmt: skip
 def test_a_folder_that_cannot_be_used_is_named(tmp_path, make, error, message):
     make(tmp_path / "mine")
@@ -206,21 +176,15 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, make, error, message):
     ],
 )
 def test_a_bad_argument_is_named(tmp_path, given, message):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         load_folder(make_folder(tmp_path / "mine"), **given)
-    assert str(caught.value).startswith(message)
-
-
-# ---- the cache
 
 
 @pytest.fixture
 def reads(monkeypatch):
     """Return the list of files that are read from now on."""
     seen, read = [], pictures.read_picture_file
-    monkeypatch.setattr(
-        pictures, "read_picture_file", lambda path, **options: seen.append(path) or read(path, **options)
-    )
+    monkeypatch.setattr(pictures, "read_picture_file", lambda path, **more: seen.append(path) or read(path, **more))
     return seen
 
 

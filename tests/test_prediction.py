@@ -71,12 +71,9 @@ def test_a_file_that_is_missing_damaged_or_of_something_else_is_named(weights, t
     with pytest.raises(FileNotFoundError, match=f"there is no file of weights {path}"):
         load_pretrained(path)
     content[-1000] ^= 1
-    for damaged, message in (
-        (content, "damaged: its content is not"),
-        (b"abc", "is no file of weights, or is damaged"),
-    ):
+    for damaged, message in ((content, "is damaged: its content is not"), (b"abc", "is no file of weights, or is")):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=f"{path} is .*{message}|{path} {message}"):
+        with pytest.raises(ValueError, match=f"{path} {message}"):
             load_pretrained(path)
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match=f"{path} does not say which network it is of"):
@@ -84,9 +81,6 @@ def test_a_file_that_is_missing_damaged_or_of_something_else_is_named(weights, t
     monkeypatch.setattr(weight_files, "PRETRAINED", path.with_name("none"))
     with pytest.raises(FileNotFoundError, match=f"this copy of nin_helpers has no trained network: {tmp_path}/none"):
         load_pretrained()
-
-
-# ---- the command line
 
 
 @pytest.fixture
@@ -143,8 +137,7 @@ def test_what_predict_cannot_use_is_one_line(weights, picture, capsys, monkeypat
 
 def test_a_folder_is_trained_on_and_its_weights_predict(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
-    tiny = {"size": 67, "batch_size": 4, "num_steps": 2, "num_evaluations": 1}
-    monkeypatch.setitem(PROFILES, "smoke", tiny)
+    monkeypatch.setitem(PROFILES, "smoke", {"size": 67, "batch_size": 4, "num_steps": 2, "num_evaluations": 1})
     for name in ("blue", "red"):
         (tmp_path / "mine" / name).mkdir(parents=True)
         for number in range(4):

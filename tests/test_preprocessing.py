@@ -52,9 +52,6 @@ def test_half_of_the_images_are_mirrored_and_none_is_otherwise_changed(digits):
     assert 200 < sum(mirrored) < 300 and flipped.dtype == torch.uint8
 
 
-# ---- drawings
-
-
 def test_a_drawing_becomes_bytes_and_fills_the_square():
     picture = read_drawing("#+.\n #\n", size=6)
     assert picture.dtype == torch.uint8 and picture.shape == (1, 6, 6)
@@ -121,28 +118,21 @@ def test_a_picture_of_any_kind_has_the_grey_levels_that_the_eye_sees(kind):
     np.testing.assert_allclose(picture[0].numpy().astype(int), halves(DARK, LIGHT, int), atol=2)
 
 
-@pytest.mark.parametrize(
-    "content, expected",
-    [
-        (saved(GREY.point(lambda level: level > 100, "1"), "PNG"), (0, 255)),
-        (saved(halves(0, 10**6, np.int32), "TIFF"), (0, 255)),
-        (saved(halves(-1.0, 3.0, np.float32), "TIFF"), (0, 255)),
-        (saved(halves(np.nan, 0.2, np.float32), "TIFF"), (0, 51)),
-        (saved(halves(100, 200, np.uint16), "PNG"), (0, 1)),
-        (saved(halves(100, 200, np.int32), "PPM"), (0, 1)),
-        (saved(np.full((1, 1), 77, np.uint8), "PNG"), (77, 77)),
-    ],
-    ids=[
-        "1 bit",
-        "large whole numbers",
-        "floats below 0",
-        "no number",
-        "nearly black PNG",
-        "nearly black PGM",
-        "one pixel",
-    ],
-)
-def test_levels_of_other_ranges(content, expected):
+OTHER_RANGES = {
+    "1 bit": (saved(GREY.point(lambda level: level > 100, "1"), "PNG"), (0, 255)),
+    "large whole numbers": (saved(halves(0, 10**6, np.int32), "TIFF"), (0, 255)),
+    "floats below 0": (saved(halves(-1.0, 3.0, np.float32), "TIFF"), (0, 255)),
+    "no number": (saved(halves(np.nan, 0.2, np.float32), "TIFF"), (0, 51)),
+    "nearly black PNG": (saved(halves(100, 200, np.uint16), "PNG"), (0, 1)),
+    "nearly black PGM": (saved(halves(100, 200, np.int32), "PPM"), (0, 1)),
+    "one pixel": (saved(np.full((1, 1), 77, np.uint8), "PNG"), (77, 77)),
+    "nothing at all, a white page": (saved(Image.new("RGBA", (9, 9)), "PNG"), (255, 255)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_RANGES)
+def test_levels_of_other_ranges(kind):
+    content, expected = OTHER_RANGES[kind]
     assert np.array_equal(read_picture(content)[0], halves(*expected))
 
 
@@ -175,9 +165,6 @@ def test_a_photo_stands_upright(orientation):
     tags[0x0112] = orientation
     content = saved(np.ascontiguousarray(STORED[orientation]), "PNG", exif=tags)
     assert np.array_equal(read_picture(content)[0], SEEN)
-
-
-# ---- files whose right half is transparent
 
 
 def with_alpha(level, mode, form, alpha=255):
@@ -217,42 +204,33 @@ def test_a_level_that_a_tag_calls_transparent_is(mode):
     assert np.array_equal(read_picture(content)[0], halves(0, 255))
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        with_alpha(60, "LA", "PNG", alpha=51),
-        saved(Image.fromarray(halves(60, 9)).quantize(), "PNG", transparency=b"\x33\0"),
-        premultiplied(60, 51, "LA"),
-        premultiplied(60, 51, "RGBA"),
-    ],
-    ids=["alpha", "palette", "premultiplied grey", "premultiplied colour"],
-)
-def test_a_fifth_of_a_thing_is_mixed_with_four_of_the_ground(content):
-    np.testing.assert_allclose(read_picture(content)[0].numpy().astype(int), halves(216, 255, int), atol=2)
+A_FIFTH = {
+    "alpha": with_alpha(60, "LA", "PNG", alpha=51),
+    "palette": saved(Image.fromarray(halves(60, 9)).quantize(), "PNG", transparency=b"\x33\0"),
+    "premultiplied grey": premultiplied(60, 51, "LA"),
+    "premultiplied colour": premultiplied(60, 51, "RGBA"),
+}
 
 
-def test_nothing_at_all_is_a_white_page():
-    assert (read_picture(saved(Image.new("RGBA", (9, 9)), "PNG")) == 255).all()
+@pytest.mark.parametrize("kind", A_FIFTH)
+def test_a_fifth_of_a_thing_is_mixed_with_four_of_the_ground(kind):
+    np.testing.assert_allclose(read_picture(A_FIFTH[kind])[0].numpy().astype(int), halves(216, 255, int), atol=2)
 
 
-# ---- files that are none
+NO_PICTURES = {
+    "empty": (b"", r"it is empty"),
+    "foreign": (b"no picture", r"it has no known format"),
+    "damaged": (b"\x89PNG\r\n\x1a\n broken", r".*"),
+    "half a PNG": (SEEN_THE_SAME["grey"][:60], r".*truncated.*"),
+    "half a JPEG": (SEEN_THE_SAME["colour"][:400], r".*truncated.*"),
+    "bomb": (b"P5 20000 20000 255 ", r".*exceeds limit.*"),
+}
 
 
-@pytest.mark.parametrize(
-    "content, reason",
-    [
-        (b"", r"it is empty"),
-        (b"no picture", r"it has no known format"),
-        (b"\x89PNG\r\n\x1a\n broken", r".*"),
-        (SEEN_THE_SAME["grey"][:60], r".*truncated.*"),
-        (SEEN_THE_SAME["colour"][:400], r".*truncated.*"),
-        (b"P5 20000 20000 255 ", r".*exceeds limit.*"),
-    ],
-    ids=["empty", "foreign", "damaged", "half a PNG", "half a JPEG", "bomb"],
-)
-def test_a_file_that_is_no_picture_is_refused_in_words(content, reason):
-    with pytest.raises(
-        ValueError, match=rf"^the file cannot be read as a picture \((?i:{reason})\); a PNG or JPEG can$"
-    ) as e:
+@pytest.mark.parametrize("kind", NO_PICTURES)
+def test_a_file_that_is_no_picture_is_refused_in_words(kind):
+    content, reason = NO_PICTURES[kind]
+    told = rf"^the file cannot be read as a picture \((?i:{reason})\); a PNG or JPEG can$"
+    with pytest.raises(ValueError, match=told) as caught:
         read_picture(content)
-    assert "0x" not in str(e.value)
+    assert "0x" not in str(caught.value)

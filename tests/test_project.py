@@ -56,9 +56,6 @@ SETUP = load("environment")
 PYTHONS = SETUP.ENVIRONMENTS[""][1]
 
 
-# modules
-
-
 def imported(module):
     """Return the dotted names of what a module imports, anywhere in it."""
     names = set()
@@ -119,9 +116,6 @@ def test_public_names_are_there_and_come_lazily(package):
     assert result.stdout == "False\n"
 
 
-# pins
-
-
 def direct_requirements():
     project = tomllib.loads(read("pyproject.toml"))["project"]
     return [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
@@ -172,9 +166,6 @@ def test_colab_has_what_the_package_asks_for_but_two():
     asked = [Requirement(line) for line in tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]]
     missing = [it.name for it in asked if not it.specifier.contains(versions.get(canonicalize_name(it.name), "0"))]
     assert missing == ["anywidget", "torchinfo"]
-
-
-# the repository
 
 
 FOLDERS = (".", "notebooks", "notebooks/frameworks", "results", "benchmarks")

@@ -82,49 +82,21 @@ def test_shared_weights_count_once_and_frozen_ones_have_no_gradient():
     assert training_memory(model, (5, 6)) == 4 * (weights + 2 * (weights + 6) + x)  # only the last keeps its input
 
 
-# ---- what PyTorch allocates
-
-
-@pytest.mark.parametrize("batch_size", [1, 128])
-def test_prediction_allocates_what_the_mathematics_needs(batch_size):
-    with torch.device("meta"):
-        model = NiN()
-    shape = (batch_size, 1, 224, 224)
-    assert allocated_memory(model, shape) == prediction_memory(model, shape)
-
-
-def test_training_allocates_a_little_more_than_the_backward_pass_waits_for():
+def test_prediction_allocates_what_the_mathematics_needs_and_training_a_little_more():
     with torch.device("meta"):
         model = NiN()
     shape = (32, 1, 224, 224)
+    assert allocated_memory(model, shape) == prediction_memory(model, shape)
     assert 0.97 < allocated_memory(model, shape, training=True) / training_memory(model, shape) < 1.10
 
 
 def test_allocations_of_small_models_by_hand():
-    linear = nn.Linear(3, 2)
-    assert allocated_memory(linear, (5, 3)) == 4 * (3 * 2 + 2 + 5 * 3 + 5 * 2)
-    weights, image, middle = 3 * 2 * 3 * 3 + 3, 5 * 2 * 8 * 8, 5 * 3 * 6 * 6
-    assert allocated_memory(convolution(), (5, 2, 8, 8)) == 4 * (weights + image + 2 * middle)
-
-
-def test_what_was_freed_is_not_counted_again():
-    """Ten layers in a row hold two maps beside the input, not eleven."""
-    layers = [nn.ReLU() for _ in range(10)]
-    assert allocated_memory(nn.Sequential(*layers), (100,)) == 4 * 3 * 100
-
-
-def test_a_result_in_place_or_of_another_shape_takes_no_memory():
-    model = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Unflatten(1, (2, 6)))
-    assert allocated_memory(model, (5, 3, 4)) == 4 * 5 * 3 * 4
-
-
-def test_buffers_count_and_training_adds_a_gradient_per_weight():
-    model = nn.Sequential(nn.ReLU())
-    model.register_buffer("counts", torch.zeros(50, dtype=torch.int64))
-    assert allocated_memory(model, (5, 6)) == 8 * 50 + 4 * 2 * 5 * 6
-    linear = nn.Linear(1000, 1000)
-    weights = 1000 * 1000 + 1000
-    assert allocated_memory(linear, (1, 1000), training=True) == pytest.approx(2 * 4 * weights, rel=0.02)
+    ten = nn.Sequential(*[nn.ReLU() for _ in range(10)])
+    assert allocated_memory(ten, (100,)) == 4 * 3 * 100, "what was freed is not counted again"
+    in_place = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Unflatten(1, (2, 6)))
+    assert allocated_memory(in_place, (5, 3, 4)) == 4 * 5 * 3 * 4, "nor what is in place or only of another shape"
+    ten.register_buffer("counts", torch.zeros(50, dtype=torch.int64))
+    assert allocated_memory(ten, (100,)) == 8 * 50 + 4 * 3 * 100
 
 
 # ---- what a run really takes
@@ -155,18 +127,11 @@ def test_a_device_whose_memory_cannot_be_measured_is_refused(monkeypatch, device
         measured_memory(nn.Linear(2, 2), (1, 2), device=device)
 
 
-# the cost of each layer
-
-
-def test_the_cost_table_is_the_chapters():
+def test_the_cost_of_each_layer_by_hand():
     rows = {row.name: row for row in layer_costs(NiN(), (1, 1, 224, 224))}
-    assert sum(row.parameters for row in rows.values()) == 1_992_166
-    assert sum(row.macs for row in rows.values()) == count_macs(NiN(), (1, 1, 224, 224)) == 762_297_352
+    assert sum(row.macs for row in rows.values()) == 762_297_352
     assert rows["block2.0"].macs == 26 * 26 * 256 * 96 * 5 * 5
     assert rows["block1.0"].output_shape == (1, 96, 54, 54) and rows["block1.0"].bytes == 4 * 96 * 54 * 54
     assert all((row.macs > 0) == (row.type == "Conv2d") for row in rows.values())
-
-
-def test_the_cost_of_a_linear_layer_and_of_a_batch():
     (row,) = layer_costs(nn.Linear(7, 5), (3, 7))
     assert (row.parameters, row.macs, row.bytes) == (40, 3 * 35, 4 * 15)

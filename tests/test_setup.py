@@ -88,9 +88,6 @@ def test_what_pytorch_does_is_recorded_anew_when_its_code_has_changed(tmp_path):
         assert run(*make, "--what-if", path, "build/frameworks/pytorch.safetensors").returncode == 1, path
 
 
-# pytest --nbval
-
-
 UNIT_TEST = "import os\n\n\ndef test_profile():\n    assert os.environ.get('NIN_PROFILE') != 'smoke'\n"
 NOTEBOOKS = {  # and their kernels
     "notebooks/01_a.ipynb": "python3",

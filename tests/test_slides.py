@@ -53,9 +53,8 @@ def test_a_picture_hides_its_code_and_a_check_its_verdict():
         ("notes", "```python\nplot()\n```"),
     ]
     assert slides.part_height(v4.new_code_cell(outputs=[picture])) == slides.PICTURE + slides.GAP
-    assert arranged(v4.new_code_cell('check("1", mine)', outputs=[printed("not attempted")])) == [
-        ("-", 'check("1", mine)')
-    ]
+    code = 'check("1", mine)'
+    assert arranged(v4.new_code_cell(code, outputs=[printed("not attempted")])) == [("-", code)]
 
 
 def test_an_answer_is_not_on_the_slide_of_its_question():
@@ -71,15 +70,7 @@ def test_an_answer_is_not_on_the_slide_of_its_question():
 def test_what_has_no_room_goes_below():
     code = v4.new_code_cell("x = 1\n" * 20)
     tall = v4.new_code_cell("f()", outputs=[printed("line\n" * 28)])
-    assert [kind for kind, _ in arranged("## A", code, code, tall)] == [
-        "slide",
-        "-",
-        "subslide",
-        "-",
-        "-",
-        "subslide",
-        "-",
-    ]
+    assert " ".join(kind for kind, _ in arranged("## A", code, code, tall)) == "slide - subslide - - subslide -"
 
 
 def test_a_type_given_by_hand_holds():

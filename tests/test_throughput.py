@@ -25,18 +25,10 @@ def run(case, repeat, **figures):
 
 def made_up(rates=RATES, first=1, **more):
     """Return a result with these rates; the peak of memory grows to 1 GiB, what it takes to begin is told once."""
-    runs = [
-        run(
-            case,
-            repeat,
-            images_per_second=rate,
-            peak_bytes=(repeat + 1) * 2**29,
-            first_seconds=None if repeat else first,
-        )
-        for case, values in rates.items()
-        for repeat, rate in enumerate(values[:2])
-    ]
-    runs += [run(case, 2, images_per_second=values[2]) for case, values in rates.items()]
+    runs = []
+    for repeat in range(3):
+        told = {"peak_bytes": (repeat + 1) * 2**29, "first_seconds": None if repeat else first} if repeat < 2 else {}
+        runs += [run(case, repeat, images_per_second=values[repeat], **told) for case, values in rates.items()]
     limits = [
         run(Case("limits", precision), repeat, matrix_rate=1000 * (2 * repeat + number), memory_rate=1)
         for repeat in range(3)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny import equal_states
 from torch import nn
 
 from nin_helpers.diagnostics import map_states, shift_accuracy
@@ -58,9 +59,6 @@ def test_what_is_recorded_is_all_of_a_configuration_but_where_and_with_which_see
     assert not {"seed", "device"} & recorded.keys()
 
 
-# the settings that a search found
-
-
 def test_momentum_is_sgd_with_nine_tenths_of_it_and_pixels_are_those_of_our_recipe():
     config, ours = searched_config("reduced", FOUND, seed=7), make_config("reduced", "adamw_alive")
     assert (config.optimizer, config.momentum, config.seed, config.recipe) == ("sgd", 0.9, 7, "search")
@@ -79,18 +77,11 @@ def test_each_batch_size_sees_as_many_images(batch_size):
     assert (config.num_epochs, config.num_steps, config.batch_size) == (10, None, batch_size)
 
 
-# what an experiment changes in the start
-
-
 def started(init, change=None):
     torch.manual_seed(0)
     model = NiN(init=init, input_size=67)
     change_start(model, change)
     return model.state_dict()
-
-
-def assert_equal(one, other):
-    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("k", [0, 2, 8])
@@ -103,16 +94,13 @@ def test_killed_classes_are_dead_and_the_others_alive(random_images, k):
 
 
 def test_parts_of_the_cure_make_up_our_start():
-    assert_equal(started("kaiming", ("lift", "copies")), started("alive"))
+    assert equal_states(started("kaiming", ("lift", "copies")), started("alive"))
     plain, without = started("xavier"), started("xavier", ("zero biases",))
     for name, value in without.items():
         assert torch.equal(value, torch.zeros_like(value) if name.endswith("bias") else plain[name])
     lifted, copied = started("kaiming", ("lift",)), started("kaiming", ("copies",))
     assert (lifted["block4.0.bias"] == 4).all() and not copied["block4.0.bias"].any()
     assert torch.equal(copied["block4.2.weight"].flatten(1), torch.eye(10)) and (lifted["block4.2.weight"] != 0).all()
-
-
-# what is measured of a trained network
 
 
 def measured(measure, data, **options):

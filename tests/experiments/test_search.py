@@ -64,9 +64,8 @@ def test_a_trial_is_judged_on_all_held_out_images_and_sees_no_test_image(trained
     monkeypatch.setattr(workers, "train", spying)
     monkeypatch.setitem(PROFILES, "reduced", PROFILES["reduced"] | {"batch_size": 128, "test_limit": 4})
     (run,) = run_experiment("search", tmp_path, trials=1, precision="fp32")["runs"]
-    assert run["validation_accuracy"] == histories[0]["test_accuracy"] and run["validation_images"] == len(
-        few.validation
-    )
+    assert run["validation_accuracy"] == histories[0]["test_accuracy"]
+    assert run["validation_images"] == len(few.validation)
 
 
 def test_a_second_call_goes_on_with_the_seeds_that_follow(trials, tmp_path):

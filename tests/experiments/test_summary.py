@@ -73,12 +73,9 @@ def test_a_report_says_what_was_measured_and_how():
 
 def test_a_report_counts_what_failed_and_tells_settings_that_differ_or_are_not_known():
     longer = CONFIG | {"num_steps": None, "num_epochs": 3}
-    runs = (
-        run_with("a", 2.3026, 0.1, 3),
-        run_with("a", 0.5, 0.8),
-        run_with("b", 0.5, 0.8, judge="validation", config=longer),
-    )
-    lines = report(result_of(*runs)).splitlines()
+    runs = run_with("a", 2.3026, 0.1, 3), run_with("a", 0.5, 0.8)
+    other = run_with("b", 0.5, 0.8, judge="validation", config=longer)
+    lines = report(result_of(*runs, other)).splitlines()
     assert lines[2:4] == [
         "Fashion-MNIST, 131 px, bf16, seeds: 1 or 2",
         "accuracy on 5,000 test images, 5,000 held-out images",

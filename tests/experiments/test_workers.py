@@ -36,9 +36,8 @@ def test_a_run_is_that_of_train_with_the_same_seed(few):
 
 
 def test_a_case_may_be_judged_by_held_out_images(few, monkeypatch):
-    monkeypatch.setattr(
-        workers, "load_data", lambda *_: replace(few, test=few.test[:0])
-    )  # the test images are no part of it
+    without_test_images = replace(few, test=few.test[:0])
+    monkeypatch.setattr(workers, "load_data", lambda *_: without_test_images)
     run = run_task(task(Case("a", settings={"test_limit": None, "validation_limit": None}, held_out=True)))
     torch.manual_seed(0)
     config = make_config("reduced", precision="fp32", device="cpu", validation_limit=None)

@@ -12,12 +12,6 @@ from safetensors.numpy import load_file, save_file
 from weights import Recorded, batches
 
 framework = importlib.import_module(f"nin_{os.environ['NIN_FRAMEWORK']}")
-SHAPES = {  # of the table of the chapter, at 1 × 224 × 224
-    "block1.1": (96, 54, 54), "block1.3": (96, 54, 54), "block1.5": (96, 54, 54), "pool1": (96, 26, 26),
-    "block2.1": (256, 26, 26), "block2.3": (256, 26, 26), "block2.5": (256, 26, 26), "pool2": (256, 12, 12),
-    "block3.1": (384, 12, 12), "block3.3": (384, 12, 12), "block3.5": (384, 12, 12), "pool3": (384, 5, 5),
-    "block4.1": (10, 5, 5), "block4.3": (10, 5, 5), "block4.5": (10, 5, 5), "logits": (10,),
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +44,6 @@ def test_the_network_has_pytorchs_parameters(recorded, tmp_path):
     arrays = load_file(tmp_path / "new.safetensors")
     assert {name: array.shape for name, array in arrays.items()} == {n: a.shape for n, a in recorded.weights.items()}
     assert sum(array.size for array in arrays.values()) == 1_992_166
-
-
-def test_each_layer_has_the_shape_of_the_chapter(model):
-    layers = framework.layer_outputs(model, np.zeros((1, 1, 224, 224), np.float32))
-    assert {name: output.shape[1:] for name, output in layers.items()} == SHAPES
 
 
 @pytest.mark.parametrize("size", [224, 160])

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 from processes import finish, start
-from tiny import equal_states, quiet, state_of
+from tiny import equal_states, quiet, state_of, tiny_config, tiny_model
 from torch import nn
 
 from nin_helpers.datasets import load_data
@@ -33,9 +33,8 @@ def small(digits):
 
 def run(data, folder=None, kill_at=None, **changes):
     """Train a small network for 7 steps of 8, and return its weights and the history; die at evaluation `kill_at`."""
-    config = make_config(
-        "smoke", batch_size=8, num_steps=7, num_evaluations=7, device="cpu", precision="fp32", **changes
-    )
+    sizes = {"batch_size": 8, "num_steps": 7, "num_evaluations": 7}
+    config = make_config("smoke", device="cpu", precision="fp32", **sizes, **changes)
 
     def on_evaluation(history):
         if kill_at == len(history["evaluations"]):
@@ -72,14 +71,13 @@ def test_a_run_that_is_done_is_not_repeated_and_two_checkpoints_stay(small, tmp_
     assert timeless(same) == timeless(history)
 
 
-def test_checkpoints_come_by_the_clock_too(small, tmp_path, monkeypatch):
+def test_checkpoints_come_by_the_clock_too(digits, tmp_path, monkeypatch):
     steps = []
     monkeypatch.setattr(
         "nin_helpers.training.checkpoints.save_checkpoint", lambda folder, step, *rest: steps.append(step)
     )
-    config = make_config("smoke", batch_size=8, num_steps=4, num_evaluations=1, device="cpu", precision="fp32")
-    model = nn.Sequential(nn.Flatten(), nn.Linear(67 * 67, 10))
-    train(model, small, config, quiet, checkpoints=tmp_path, checkpoint_minutes=0)
+    config = tiny_config(num_steps=4, num_evaluations=1)
+    train(tiny_model(), digits, config, quiet, checkpoints=tmp_path, checkpoint_minutes=0)
     assert steps == [1, 2, 3, 4]
 
 
@@ -92,13 +90,10 @@ def test_writing_a_checkpoint_is_no_training(small, tmp_path, monkeypatch):
 
 def test_another_recipe_is_refused_and_nothing_changes(small, tmp_path):
     run(small, tmp_path)
-    before = sorted(path.name for path in tmp_path.rglob("*"))
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(CheckpointError, match=r"is of another run: config=\{'lr': 0\.001\}, not \{'lr': 0\.01\};"):
         run(small, tmp_path, lr=0.01)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == before
-
-
-# ---- files
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.fixture
@@ -108,12 +103,6 @@ def saved(tmp_path):
     for step in (3, 6):
         save_checkpoint(tmp_path, step, torch.nn.Linear(2, 3), {"a": torch.arange(3), "b": "c"}, RUN)
     return tmp_path
-
-
-def test_what_was_saved_is_loaded(saved):
-    model = torch.nn.Linear(2, 3)
-    step, state = load_checkpoint(find_checkpoints(saved)[-1], model, RUN)
-    assert step == 6 and state["b"] == "c" and state["a"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])

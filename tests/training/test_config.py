@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from nin_helpers import nin
 from nin_helpers.architecture import last_feature_size
 from nin_helpers.training import PROFILES, RECIPES, TrainConfig, default_profile, make_config
 from nin_helpers.training.config import FASHION_MNIST
@@ -18,14 +17,10 @@ from nin_helpers.training.config import FASHION_MNIST
     [
         *((name, 0) for name in ("size", "batch_size", "num_epochs", "num_evaluations")),
         *((name, 2.5) for name in ("num_steps", "validation_limit", "test_limit")),
-        ("num_steps", True),
-        ("seed", -1),
-        ("seed", 2**32),
-        *(("lr", bad) for bad in (0.0, math.inf, "0.1", None, True)),
-        ("std", -1.0),
-        ("std", (1.0, 0.0)),
-        ("mean", math.nan),
-        ("mean", ()),
+        *(("seed", bad) for bad in (-1, 2**32)),
+        *(("lr", bad) for bad in (0.0, math.inf)),
+        *(("std", bad) for bad in (-1.0, (1.0, 0.0))),
+        *(("mean", bad) for bad in (math.nan, ())),
         *((name, 1) for name in ("momentum", "weight_decay", "label_smoothing", "progressive_resizing")),
         *((name, "nonsense") for name in ("init", "optimizer", "schedule", "precision")),
         *((name, 1) for name in ("batch_norm", "random_flip", "flip_in_test", "compile")),
@@ -37,22 +32,24 @@ def test_a_bad_setting_is_named_with_its_value(name, bad):
     assert str(caught.value).startswith(f"{name}={bad!r} must be ")
 
 
-def test_numbers_of_numpy_are_numbers_and_become_what_json_has():
-    config = make_config("smoke", num_steps=np.int64(10), lr=np.float32(0.5), seed=np.uint8(3))
-    assert config == make_config("smoke", num_steps=10, lr=0.5, seed=3)
-    assert TrainConfig(**json.loads(json.dumps(asdict(config)))) == config
+@pytest.mark.parametrize(
+    "given, plain",
+    [
+        ({"num_steps": np.int64(10), "lr": np.float32(0.5)}, {"num_steps": 10, "lr": 0.5}),
+        ({"mean": [0.1, 0.2, 0.3], "std": (1, 2, 3)}, {"mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 3.0)}),
+    ],
+)
+def test_numbers_of_numpy_and_lists_become_what_goes_through_json(given, plain):
+    config = make_config("smoke", **given)
+    assert config == make_config("smoke", **plain) == TrainConfig(**json.loads(json.dumps(asdict(config))))
+    with pytest.raises(ValueError, match=r"^mean\[1\]=nan must be a finite number$"):
+        make_config("smoke", mean=(0.1, math.nan))
 
 
-@pytest.mark.parametrize("name, known", [("profile", PROFILES), ("recipe", RECIPES)])
-def test_an_unknown_profile_or_recipe_is_answered_with_the_known_ones(name, known):
-    with pytest.raises(ValueError) as caught:
+@pytest.mark.parametrize("name, known", [("profile", PROFILES), ("recipe", RECIPES), ("learning_rate", ["lr"])])
+def test_an_unknown_name_is_answered_with_the_known_ones(name, known):
+    with pytest.raises(ValueError, match=rf"^{name}='nonsense' is .*there are .*{'.*'.join(known)}"):
         make_config(**{name: "nonsense"})
-    assert str(caught.value) == f"{name}='nonsense' is unknown; there are {', '.join(known)}"
-
-
-def test_an_unknown_setting_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"^learning_rate=0.1 is no setting.*\blr\b"):
-        make_config(learning_rate=0.1)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -60,9 +57,7 @@ def test_each_profile_goes_with_each_recipe_or_says_which_size_would(profile):
     for recipe in RECIPES:
         size = PROFILES[profile]["size"]
         if "progressive_resizing" in RECIPES[recipe] and size < 99:
-            with pytest.raises(
-                ValueError, match=rf"^size={size} is too small for progressive_resizing=0.5.*99 would do"
-            ):
+            with pytest.raises(ValueError, match=rf"^size={size} is too small for progressive_resizing=0.5.*99 would"):
                 make_config(profile, recipe)
             size = 99
         config = make_config(profile, recipe, size=size)
@@ -76,12 +71,6 @@ def test_the_small_steps_are_the_first_ones():
     assert {make_config("full").size_at(step, 10) for step in (1, 10)} == {224}
 
 
-def test_what_a_network_is_told_builds_it():
-    config = make_config("smoke", "modern")
-    model = nin.NiN(**config.model_options())
-    assert model.input_size == 67 and any(isinstance(layer, nin.nn.BatchNorm2d) for layer in model.modules())
-
-
 def test_adam_normalises_pixels_to_minus_1_to_1():
     config = make_config("full", "adam")
     assert [(pixel / 255 - config.mean) / config.std for pixel in (0, 255)] == [-1, 1]
@@ -90,6 +79,7 @@ def test_adam_normalises_pixels_to_minus_1_to_1():
 def test_changes_come_before_recipe_and_profile_and_a_number_of_epochs_replaces_the_profiles_steps():
     config = make_config("quick", "adam", lr=0.5, batch_size=7)
     assert (config.lr, config.batch_size) == (0.5, 7)
+    assert config.model_options() == {"init": "default", "batch_norm": False, "input_size": 99}
     assert make_config("quick", num_epochs=2).num_steps is None
     assert make_config("quick", num_epochs=2, num_steps=5).num_steps == 5
 
@@ -101,14 +91,6 @@ def test_the_default_profile_is_that_of_the_environment(monkeypatch):
     for there, profile in ((True, "full"), (False, "quick")):
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
         assert default_profile() == profile
-
-
-def test_a_number_for_each_channel_goes_through_json_and_is_checked_one_by_one():
-    config = make_config("smoke", mean=[0.1, 0.2, 0.3], std=(1, 2, 3))
-    assert (config.mean, config.std) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
-    assert TrainConfig(**json.loads(json.dumps(asdict(config)))) == config
-    with pytest.raises(ValueError, match=r"^mean\[1\]=nan must be a finite number$"):
-        make_config("smoke", mean=(0.1, math.nan))
 
 
 def test_data_of_ones_own_have_their_own_pixels_where_the_recipe_means_fashion_mnists(digits):
@@ -123,7 +105,3 @@ def test_data_of_ones_own_have_their_own_pixels_where_the_recipe_means_fashion_m
         assert make_config("full", recipe, replace(mine, name="fashion_mnist")) == make_config("full", recipe, digits)
         assert asdict(make_config("full", recipe, digits)) == usual
     assert make_config("smoke", data=mine, mean=0.1).mean == 0.1
-
-
-def test_a_network_is_built_for_its_data(digits):
-    assert make_config("smoke").model_options(digits).items() >= {"in_channels": 1, "num_classes": 10}.items()

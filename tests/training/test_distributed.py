@@ -161,13 +161,6 @@ def test_the_command_line_runs_under_torchrun_and_writes_once(tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.json", "weights.safetensors"]
 
 
-def test_alone_a_group_is_this_process():
-    group, index = ProcessGroup("cpu"), torch.arange(5)
-    assert (group.rank, group.size, group.sum(3), group.gather(index).tolist()) == (0, 1, 3, [index.tolist()])
-    part, weight = group.shard(index)
-    assert torch.equal(part, index) and weight == 1
-
-
 @pytest.mark.parametrize("count", [2, 5, 8])
 def test_shards_are_disjoint_complete_and_weighted_by_their_size(count):
     groups = [ProcessGroup("cpu") for _ in range(2)]

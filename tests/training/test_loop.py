@@ -17,16 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nin_helpers.nin import NiN
 from nin_helpers.training import TrainConfig, accuracy, evaluate, find_checkpoints, make_config, predict, train
 
-HISTORY_KEYS = {
-    "data", "stand_in", "train_images", "config", "precision", "num_steps", "processes", "accumulation_steps",
-    "interrupted", "stuck_since_step", "training_seconds", "evaluations", "device", "device_name", "threads",
-    "versions", "command", "date", "test_accuracy", "test_top5_accuracy", "dead_classes", "test_images",
-}  # fmt: skip
-EVALUATION_KEYS = {
-    "step", "train_loss", "train_accuracy", "train_top5_accuracy", "validation_accuracy", "validation_top5_accuracy",
-    "images_per_second",
-}  # fmt: skip
-
 
 def test_training_learns_the_digits_and_warns_of_nothing(digits):
     model = tiny_model()
@@ -38,15 +28,13 @@ def test_training_learns_the_digits_and_warns_of_nothing(digits):
     assert history["stuck_since_step"] is None and history["interrupted"] is False
 
 
-def test_the_history_has_its_keys_and_survives_strict_json(digits):
+def test_the_history_survives_strict_json(digits):
     history = train(tiny_model(), digits, tiny_config(), quiet)
-    assert history.keys() == HISTORY_KEYS
     assert json.loads(json.dumps(history, allow_nan=False)) == history
     assert TrainConfig(**history["config"]) == tiny_config()
     assert (history["data"], history["stand_in"], history["num_steps"]) == ("digits", True, 60)
     assert history["train_images"] == len(digits.train) and history["test_images"] == len(digits.test)
     assert [evaluation["step"] for evaluation in history["evaluations"]] == [10, 20, 30, 40, 50, 60]
-    assert all(evaluation.keys() == EVALUATION_KEYS for evaluation in history["evaluations"])
     assert all(evaluation["images_per_second"] > 0 for evaluation in history["evaluations"])
 
 
@@ -113,20 +101,9 @@ def test_recipes_train_nin(digits, recipe):
 
 
 def test_train_leaves_the_data_alone_and_never_trains_on_held_out_and_test_images(digits):
-    seen = []
-
-    class Sees(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = tiny_model()
-
-        def forward(self, x):
-            if self.training:
-                seen.append(x)
-            return self.inner(x)
-
-    images = digits.train.images.clone()
-    train(Sees(), digits, tiny_config(num_steps=None, mean=0.0, std=1.0), quiet)
+    model, images, seen = tiny_model(), digits.train.images.clone(), []
+    model.register_forward_pre_hook(lambda model, x: seen.append(x[0]) if model.training else None)
+    train(model, digits, tiny_config(num_steps=None, mean=0.0, std=1.0), quiet)
     assert torch.equal(images, digits.train.images)
     trained = {tuple(image.flatten().tolist()) for image in torch.cat(seen)}
     assert trained == {tuple(image.flatten().tolist()) for image in digits.train.images / 255}
@@ -164,9 +141,8 @@ def test_the_pixels_of_fashion_mnist_are_told_where_the_data_are_others(colours)
 def test_a_run_with_a_mean_for_each_channel_goes_on_from_its_checkpoint(colours, tmp_path):
     config = tiny_config(num_steps=4, num_evaluations=1, **colours.normalisation())
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10))
-    history = train(model, colours, config, quiet, checkpoints=tmp_path)
-    assert len(find_checkpoints(tmp_path)) == 1
-    again = train(model, colours, config, quiet, checkpoints=tmp_path)  # finds the same configuration there
+    history, again = (train(model, colours, config, quiet, checkpoints=tmp_path) for _ in range(2))
+    assert len(find_checkpoints(tmp_path)) == 1  # the second run finds the same configuration there
     assert again["config"] == history["config"] == json.loads(json.dumps(history["config"]))
 
 
@@ -184,9 +160,6 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_a_warning(digits):
     assert len(found) == 1 and found[0].filename == __file__
     assert [evaluation["step"] for evaluation in history["evaluations"]] == [10]
     assert 0 <= history["test_accuracy"] <= 1
-
-
-# ---- the stop button
 
 
 class PressesIn(nn.Module):
@@ -215,7 +188,6 @@ def test_the_stop_button_keeps_what_was_learned(digits):
     assert history["interrupted"] is True and history["evaluations"][-1]["step"] == 100
     assert not equal_states(before, state_of(model))
     assert history["test_accuracy"] == evaluate(model, digits, config)["test_accuracy"] > 0.5
-    assert history.keys() == HISTORY_KEYS
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there os.kill ends the process")
@@ -236,9 +208,6 @@ def test_a_run_that_is_stopped_within_a_step_takes_it_to_its_end_and_goes_on_to_
 def test_pressed_twice_it_stops_at_once_and_leaves_no_half_step(digits, tmp_path):
     history = train(PressesIn(3, 3), digits, tiny_config(), quiet, checkpoints=tmp_path)
     assert history["interrupted"] is True and not find_checkpoints(tmp_path)
-
-
-# ---- no waiting
 
 
 class CountsReads(TorchDispatchMode):

@@ -19,13 +19,9 @@ def smoke_run(tmp_path_factory):
     """Run `python -m nin_helpers train` once, as a process of its own, and return it with its folder."""
     out = tmp_path_factory.mktemp("smoke") / "run"
     command = ["train", "--profile", "smoke", "--dataset", "digits", "--seed", "3", "--out", str(out)]
-    process = subprocess.run(
-        [sys.executable, "-m", "nin_helpers", *command],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=540,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},  # as in conftest.py: a busy machine must not make it take minutes
-    )
+    options = {"capture_output": True, "encoding": "utf-8", "timeout": 540}
+    threads = {"OMP_NUM_THREADS": "1"}  # as in conftest.py: a busy machine must not make it take minutes
+    process = subprocess.run([sys.executable, "-m", "nin_helpers", *command], **options, env={**os.environ, **threads})
     assert process.returncode == 0, process.stderr
     return process, out
 
@@ -57,9 +53,6 @@ def test_the_weights_load_back_and_answer_as_the_history_says(smoke_run, digits)
     assert abs(found["test_accuracy"] - history["test_accuracy"]) * found["test_images"] <= 2
 
 
-# ---- in this process, with runs of two steps
-
-
 @pytest.fixture
 def two_steps(monkeypatch):
     tiny = {"size": 67, "batch_size": 4, "num_steps": 2, "num_evaluations": 1, "test_limit": 8, "validation_limit": 4}
@@ -76,15 +69,6 @@ def test_out_can_name_the_json_file(two_steps, tmp_path):
     assert json.loads((tmp_path / "seed3.json").read_text())["config"]["batch_size"] == 5
 
 
-def test_without_data_and_network_auto_trains_on_the_digits_and_says_so(two_steps, tmp_path):
-    with pytest.warns(UserWarning, match="STAND-IN"):
-        assert run("--dataset", "auto", "--data", tmp_path / "data", "--out", tmp_path / "out") == 0
-    assert json.loads((tmp_path / "out" / "history.json").read_text())["stand_in"] is True
-
-
-# ---- what cannot be used
-
-
 def error_of(capsys, code):
     """Return the one line that a refused command leaves on standard error."""
     captured = capsys.readouterr()
@@ -98,16 +82,9 @@ def error_of(capsys, code):
     "arguments, message",
     [
         (["--profile", "nonsense"], "profile='nonsense' is unknown; there are full, quick"),
-        (["--recipe", "nonsense"], "recipe='nonsense' is unknown; there are sgd_xavier"),
-        (["--batch-size", "0"], "batch_size=0 must be a whole number of at least 1"),
-        (["--epochs", "0"], "num_epochs=0 must be a whole number of at least 1"),
-        (
-            ["--seed", "99999999999999999999"],
-            "seed=99999999999999999999 must be a whole number of at least 0 and",
-        ),
+        (["--seed", "99999999999999999999"], "seed=99999999999999999999 must be a whole number of at least 0 and"),
         (["--precision", "fp16", "--device", "cpu"], "precision='fp16' is many times slower than FP32 on a CPU"),
         (["--recipe", "progressive"], "size=67 is too small for progressive_resizing=0.5"),
-        (["--precision", "fp8"], "precision='fp8' must be one of 'auto', 'fp32', 'bf16', 'fp16'"),
         (["--dataset", "mnist"], "name='mnist' must be"),
         (["--device", "cuda:97"], "device='cuda:97' cannot be used here"),
     ],
@@ -145,9 +122,6 @@ def test_a_weight_file_that_cannot_be_written_is_one_line_and_the_history_stays(
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert errors == [f"error: {tmp_path}/weights.safetensors cannot be written: Is a directory"]
     assert "test_accuracy" in json.loads((tmp_path / "history.json").read_text())
-
-
-# ---- a run that is stopped
 
 
 @pytest.fixture

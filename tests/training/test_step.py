@@ -28,20 +28,13 @@ def test_the_order_depends_on_the_seed_alone_and_ends_within_an_epoch_too():
     assert order(1) == first != order(2) and len(first) == 7
 
 
-@pytest.mark.parametrize(
-    "optimizer, make",
-    [
-        ("sgd", lambda parameters: torch.optim.SGD(parameters, 0.05)),
-        ("adam", lambda parameters: torch.optim.Adam(parameters, 0.05)),
-        ("adamw", lambda parameters: torch.optim.AdamW(parameters, 0.05, weight_decay=0.0)),
-    ],
-)
-def test_a_step_is_the_step_written_by_hand(digits, optimizer, make):
-    batch, config = digits.train[:16], tiny_config(optimizer=optimizer, lr=0.05, label_smoothing=0.1)
+@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_a_step_is_the_step_written_by_hand(digits, make):
+    batch, config = digits.train[:16], tiny_config(optimizer=make.__name__.lower(), lr=0.05, label_smoothing=0.1)
     ours, theirs = tiny_model(), tiny_model()
     logits, loss = TrainStep(ours, config, 10)(batch)
 
-    by_hand = make(theirs.parameters())
+    by_hand = make(theirs.parameters(), 0.05, weight_decay=0.0)
     expected_logits = theirs((batch.images.float() / 255 - config.mean) / config.std)
     expected_loss = F.cross_entropy(expected_logits, batch.labels, label_smoothing=0.1)
     expected_loss.backward()
@@ -80,10 +73,8 @@ def test_a_step_with_bf16_keeps_weights_and_loss_in_fp32(digits):
 def test_flips_reach_the_network(digits):
     model, split = Records(), digits.train[:64]
     TrainStep(model, tiny_config(random_flip=True, mean=0.0, std=1.0), 10)(split)
-    plain = split.images / 255
-    mirrored = [torch.allclose(x, y.flip(2)) for x, y in zip(model.seen, plain)]
-    same = [torch.allclose(x, y) for x, y in zip(model.seen, plain)]
-    assert all(one or other for one, other in zip(mirrored, same)) and 10 < sum(mirrored) < 54
+    mirrored = [torch.allclose(x, y.flip(2)) for x, y in zip(model.seen, split.images / 255)]
+    assert 10 < sum(mirrored) < 54
 
 
 def learning_rates(config, num_steps):
@@ -103,14 +94,11 @@ def test_the_warmup_schedule_is_linear_up_to_its_peak_and_down_to_0():
     torch.testing.assert_close(rates[10:], torch.arange(90, -1, -1) / 90)  # the last step still moves
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 9])
-def test_the_warmup_schedule_of_a_short_run_starts_at_its_peak(num_steps):
+@pytest.mark.parametrize("num_steps", [1, 9])
+def test_the_warmup_schedule_of_a_short_run_starts_at_its_peak_and_a_constant_one_stays(num_steps):
     rates = learning_rates(tiny_config(schedule="warmup_linear", lr=1.0), num_steps)
     assert rates[0] == 1 and min(rates[:-1]) > 0
-
-
-def test_the_constant_schedule_is_constant():
-    assert set(learning_rates(tiny_config(schedule="constant", lr=0.5), 20).tolist()) == {0.5}
+    assert set(learning_rates(tiny_config(schedule="constant", lr=0.5), num_steps).tolist()) == {0.5}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA tells when the host waits")
