@@ -1,6 +1,6 @@
 /** What each layer costs, for any input size; a click on a column's head sorts by it. */
 import { layerCosts, outputSize } from "./arithmetic.js";
-import { commas, element, mount, put, Refusal, slider, translator, word } from "./parts.js";
+import { commas, element, mount, put, Refusal, slider, translator, word, write } from "./parts.js";
 
 const NETWORK = word("network"); // the order of the calls
 const KEYS = {
@@ -53,10 +53,10 @@ export default {
       const keys = Object.values(KEYS);
       const largest = keys.map((key) => Math.max(1, ...costs.map((cost) => cost[key])));
       costs.forEach((cost, i) => {
-        rows[i].shape.textContent = cost.shape.join(" × ");
+        write(rows[i].shape, cost.shape.join(" × "));
         keys.forEach((key, column) => {
           const cell = rows[i].cells[column];
-          cell.textContent = commas(cost[key]);
+          write(cell, commas(cost[key]));
           cell.classList.toggle("nin-hidden", cost[key] === 0);
           cell.style.setProperty("--share", `${(100 * cost[key]) / largest[column]}%`);
         });

@@ -19,6 +19,11 @@ function fill(node, attributes, children) {
   return node;
 }
 
+/** Write a text into a node, if it is another one: then the browser need not lay the page out anew. */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 /** Return t(text, values): an English text in the reader's language, where the model has it, with each {name} filled in. */
 export function translator(model) {
   const table = model.get("words") ?? {};
@@ -36,7 +41,7 @@ export class Refusal extends Error {}
 /**
  * Put the instrument `name` into `el`: its parts, and below them the sentence that `draw` returns, for screen readers too.
  *
- * draw is called at once, whenever the model has changed, and by `update` of the function that is returned, which takes the
+ * draw is called at once, with the next frame when the model has changed, and by `update` of the function that is returned, which takes the
  * instrument down. A Refusal that it throws is shown in place of a sentence.
  */
 export function mount(model, el, name, parts, draw) {
@@ -53,9 +58,18 @@ export function mount(model, el, name, parts, draw) {
       refusal.textContent = `✗ ${error.message}`;
     }
   };
-  model.on("change", update);
+  let frame = 0;
+  const updateOnce = () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(update);
+  };
+  model.on("change", updateOnce);
   update();
-  return Object.assign(() => model.off("change", update), { update });
+  const down = () => {
+    model.off("change", updateOnce);
+    cancelAnimationFrame(frame);
+  };
+  return Object.assign(down, { update });
 }
 
 /** Set values in the model, and tell the kernel if there is one. */
@@ -150,7 +164,11 @@ export function choice(model, name, label, choices) {
   return element("div", { class: "nin-choice", role: "group", "aria-label": label }, ...buttons);
 }
 
+const FORMATS = [0, 1].map(
+  (digits) => new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
+
 /** Return a number as a text with commas between thousands. */
 export function commas(number, digits = 0) {
-  return number.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return FORMATS[digits].format(number);
 }

@@ -144,11 +144,10 @@ export default {
         const [end, sentence, learns] = endOf(states, t);
         word.textContent = end;
         node.classList.toggle("nin-learns", learns === true);
-        return t("{name}: at step {step}, {sentence}", {
-          name: pair.join(", lr "),
-          step: states.at(-1).step,
-          sentence,
-        });
+        const name = pair.join(", lr ");
+        if (now === states.at(-1)) return t("{name}: at step {step}, {sentence}", { name, step: now.step, sentence });
+        const loss = short(now.loss);
+        return t("{name}: at step {step}, loss {loss}; {end} in the end", { name, step: now.step, loss, end });
       });
       return `${told.join("; ")}.`;
     };

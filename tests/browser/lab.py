@@ -1,4 +1,4 @@
-"""JupyterLab in a browser: the server, a notebook, and an instrument in it, operated as a reader does."""
+"""JupyterLab in a browser: the server, and a notebook that is operated as a reader does."""
 
 import ast
 import json
@@ -47,30 +47,6 @@ LISTEN = f"""() => {{ {PANEL}
         if (content.name === 'stderr' && content.text.includes('Traceback')) kernelErrors.push(content.text);
     }});
 }}"""
-FIGURE_SAYS = f"""text => ({CELLS})().some(
-    cell => cell.outputs.some(output => output.metadata?.['image/png']?.alt === text)
-)"""
-# What can be read in an instrument, with the contrast to its ground as WCAG 2.2 computes it.
-CONTRAST = """root => [...root.querySelectorAll('.widget-label, .nin-result, .nin-refusal, button:enabled')]
-    .filter(element => element.innerText.trim())
-    .map(element => {
-        const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-        const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-        const light = colour => {
-            const [red, green, blue] = parts(colour).map(part => linear(part / 255));
-            return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
-        };
-        let ground = element;
-        while (ground.parentElement && parts(getComputedStyle(ground).backgroundColor)[3] === 0)
-            ground = ground.parentElement;
-        const both = [light(getComputedStyle(element).color), light(getComputedStyle(ground).backgroundColor)];
-        return [element.innerText, Math.max(...both) / Math.min(...both)];
-    })"""
-# The handle of a slider reaches over its ends.
-TOO_WIDE = """output => [...output.querySelectorAll('.jp-OutputArea-output, .nin-instrument *')]
-    .filter(element => element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
-    .filter(element => !element.closest('.slider-container'))
-    .map(element => element.className)"""
 STATUS = f"() => {{ {PANEL} return panel?.sessionContext.session?.kernel?.status; }}"
 FINISHED = f"""() => {{ const cells = ({CELLS})(), status = ({STATUS})();
     const failed = cells.some(cell => cell.outputs.some(output => output.output_type === 'error'));
@@ -166,10 +142,6 @@ class Notebook:
         """Wait until a script in the page, a function of the argument, is true."""
         self.page.wait_for_function(script, arg=argument, timeout=1000 * seconds, polling=200)
 
-    def wait_for_figure(self, text):
-        """Wait until a figure is there that has exactly this text."""
-        self.wait_for(FIGURE_SAYS, ANSWER, text)
-
     def choose(self, *menus):
         """Choose an entry of JupyterLab's menus: choose("Run", "Run All Cells")."""
         for menu in menus:
@@ -215,83 +187,3 @@ class Notebook:
     def kernel_errors(self):
         """Return the errors that the kernel has told of, those behind a control included."""
         return self.page.evaluate("kernelErrors")
-
-    def instrument(self, name):
-        """Return the instrument with this name."""
-        return Instrument(self, name)
-
-
-class Instrument:
-    """An instrument in a notebook, operated with the keyboard; a control is found by its label."""
-
-    def __init__(self, notebook, name):
-        self.notebook, self.name = notebook, name
-        self.root = notebook.page.locator(f".nin-instrument.nin-{name}")
-        self.output = notebook.page.locator(".jp-Cell-outputWrapper").filter(has=self.root)
-        self.result, self.refusal = self.root.locator(".nin-result"), self.root.locator(".nin-refusal")
-
-    def control(self, label):
-        """Return the control with this label."""
-        exactly = re.compile(rf"^\s*{re.escape(label)}\s*$")
-        return self.root.locator(".widget-label").filter(has_text=exactly).locator("xpath=..")
-
-    def set_slider(self, label, value):
-        """Type a value into the number beside a slider, and press Enter."""
-        number = self.control(label).locator(".widget-readout")
-        number.fill(str(value))
-        number.press("Enter")
-
-    def move_slider(self, label, *keys):
-        """Press keys, such as ArrowRight or Home, on the handle of a slider."""
-        for key in keys:
-            self.control(label).get_by_role("slider").press(key)
-
-    def value(self, label):
-        """Return what a slider shows beside it."""
-        return self.control(label).locator(".widget-readout").inner_text()
-
-    def choose(self, label, option):
-        """Choose an option, by its text, of a drop-down list or of a row of buttons."""
-        control = self.control(label)
-        if control.locator("select").count():
-            control.locator("select").select_option(label=option)
-        else:
-            control.get_by_role("button", name=option, exact=True).press("Enter")
-
-    def tick(self, label):
-        """Tick a box, or take its tick away, with the space bar."""
-        self.root.get_by_role("checkbox", name=label, exact=True).press("Space")
-
-    def choose_file(self, **file):
-        """Choose a file, of which name, mimeType and buffer are given, by the button that asks for one."""
-        with self.notebook.page.expect_file_chooser() as asked:
-            self.root.locator("button.widget-upload").press("Enter")
-        asked.value.set_files(file)
-
-    def press(self, label):
-        """Press a button that has this text."""
-        self.root.get_by_role("button", name=label, exact=True).press("Enter")
-
-    def show_tab(self, title):
-        """Show a tab."""
-        self.root.get_by_role("tab", name=title, exact=True).click()
-
-    def type_into(self, label, text):
-        """Type a text into a field in place of what is there, and leave the field."""
-        field = self.control(label).locator("input, textarea")
-        field.fill("")
-        field.press_sequentially(text)
-        field.press("Tab")
-
-    def poor_contrasts(self):
-        """Return the texts that stand out too little from their ground: by less than 4.5 to 1."""
-        return [text for text, ratio in self.root.evaluate(CONTRAST) if ratio < 4.5]
-
-    def too_wide(self):
-        """Return the classes of the elements that are wider than their place."""
-        return self.output.evaluate(TOO_WIDE)
-
-    def screenshot(self, name):
-        """Write what the instrument's cell shows to build/screenshots/."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.output.screenshot(path=SCREENSHOTS / f"{self.name}-{name}.png")

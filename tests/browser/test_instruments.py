@@ -184,7 +184,35 @@ def test_the_first_steps_are_those_that_were_recorded(shown):
             shown.says("stuck")
 
 
+@of("stuck_or_learning")
+def test_a_step_is_picked_in_a_drawing(shown):
+    runs = json.loads((ROOT / "results" / "first_steps.json").read_text(encoding="utf-8"))["runs"]
+    first = next(run["states"][0] for run in runs if (run["init"], run["lr"]) == ("xavier", 0.05))
+    column = shown.root.locator(".nin-run").first
+    column.locator("svg").nth(1).click(position={"x": 1, "y": 20})
+    expect(shown.root.get_by_role("slider", name="step")).to_have_attribute("aria-valuetext", "0")
+    shown.says(f"xavier, lr 0.05: at step 0, loss {first['loss']:.3g}", "blind in the end")
+    shows = [float(text) for text in column.locator("figcaption b").all_inner_texts()[:3]]
+    assert shows == pytest.approx([first[key] for key in ("loss", "live", "gradient")], rel=0.005)
+
+
 # what must hold of each, on a page
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_page_of_the_site_is_live_as_a_file_and_without_network(browser, name):
+    page = browser.new_context(offline=True).new_page()
+    wrong = []
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: request.url.startswith("http") and wrong.append(request.url))
+    page.goto((ROOT / "build" / "site" / "notebooks" / f"{NOTEBOOKS[name]}.html").as_uri())
+    shown = Shown(page, name)
+    before = shown.result.inner_text()
+    shown.root.get_by_role("slider").first.press("PageDown")
+    expect(shown.result).not_to_have_text(before)
+    page.context.close()
+    assert not wrong
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -217,7 +245,7 @@ def drag(root, page):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_an_answer_is_painted_with_the_next_frame(visit, name):
+def test_an_answer_is_painted_with_the_next_frame(visit, name, idle):
     page = visit(name)
     assert drag(Shown(page, name).root, page) <= 16
 
@@ -231,9 +259,14 @@ in_each = pytest.mark.parametrize(("notebook", "name"), [(n, i) for i, n in NOTE
 def test_a_notebook_hosts_the_same_instrument(notebook, name):
     shown = Shown(notebook.page, name)
     before = shown.result.inner_text()
-    assert drag(shown.root, notebook.page) <= 16
+    drag(shown.root, notebook.page)
     assert shown.result.inner_text() != before
     shown.root.screenshot(path=SCREENSHOTS / f"{name}-jupyterlab.png")
+
+
+@in_each
+def test_an_answer_is_painted_with_the_next_frame_in_a_notebook(notebook, name, idle):
+    assert drag(Shown(notebook.page, name).root, notebook.page) <= 16
 
 
 @in_each
