@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import polib
+from translation_rules import check
 
 ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = {"tr": "Türkçe", "ja": "日本語", "id": "Bahasa Indonesia", "fr": "Français", "zh_CN": "简体中文"}
@@ -246,23 +247,27 @@ def item(name, entry):
 
 
 def fill(language, items):
-    """Take translations into every catalogue of the language that has the message; return what is wrong with the rest.
+    """Take translations into every catalogue of the language that has the message; return how many, and what to say.
 
-    Each item has "translation" and, to say of which message, "key" or "english" (and "context").
+    Each item has "translation" and, to say of which message, "key" or "english" (and "context"). What breaks a rule is
+    refused; a term of the glossary that seems to be missing is only named.
     """
     catalogues = {name: read_catalogue(language, name) for name in names()}
-    wrong, taken = [], 0
+    lines, taken = [], 0
     for given in items:
         entries = [entry for catalogue in catalogues.values() for entry in catalogue if is_meant(entry, given)]
-        found = problems_of(language, entries, given)
-        wrong += [f"{given.get('key') or given.get('english', '')[:60]!r}: {problem}" for problem in found]
-        for entry in entries if not found else []:
+        label = given.get("key") or repr(given.get("english", "")[:60])
+        wrong, terms = judge(language, entries, given)
+        lines += [f"REFUSED {label}: {problem}" for problem in wrong] or [
+            f"taken {label}, but {term}" for term in terms
+        ]
+        taken += not wrong
+        for entry in entries if not wrong else []:
             entry.msgstr = given["translation"].strip()
             entry.fuzzy, entry.previous_msgid, entry.previous_msgctxt = False, None, None
-            taken += 1
     for name, catalogue in catalogues.items():
         write_catalogue(catalogue, language, name)
-    return wrong, taken
+    return taken, lines
 
 
 def is_meant(entry, given):
@@ -274,13 +279,14 @@ def is_meant(entry, given):
     return (given.get("context"), unwrap(given.get("english", ""))) == (entry.msgctxt, entry.msgid)
 
 
-def problems_of(language, entries, given):
-    """Return what forbids taking an item in."""
+def judge(language, entries, given):
+    """Return what forbids taking an item in, and what the glossary says of it."""
     if not entries:
-        return ["no message has this key or English; run `todo` again"]
+        return ["no message has this key or English; run `todo` again"], []
     if not isinstance(given.get("translation"), str) or not given["translation"].strip():
-        return ["its translation is empty"]
-    return []
+        return ["its translation is empty"], []
+    context, english = entries[0].msgctxt, entries[0].msgid
+    return check(language, key_of(context, english), context, english, given["translation"].strip())
 
 
 def report(language):
@@ -307,9 +313,10 @@ def main(arguments=None):
         print(json.dumps(todo(options.language, options.only), ensure_ascii=False, indent=1))
         return 0
     if options.command == "fill":
-        wrong, taken = fill(options.language, json.loads(options.file.read_text(encoding="utf-8")))
-        print("\n".join([*wrong, f"{taken} messages filled, {len(wrong)} problems"]))
-        return 1 if wrong else 0
+        items = json.loads(options.file.read_text(encoding="utf-8"))
+        taken, lines = fill(options.language, items)
+        print("\n".join([*lines, f"{taken} of {len(items)} messages taken"]))
+        return 0 if taken == len(items) else 1
     for language in LANGUAGES:
         update(language)
         print("\n".join(report(language)))
