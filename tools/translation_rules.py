@@ -143,7 +143,7 @@ def difference(before, after):
 
 
 def wrong_marks(language, before, after):
-    """Return what is wrong with bold and italics; Chinese and Japanese have bold alone, Indonesian italics of its own."""
+    """Return what is wrong with bold and italics; Chinese and Japanese have only bold, Indonesian its own."""
     bold, italic = after.marks["strong_open"], after.marks["em_open"]
     found = []
     if re.search(r"\*|(?<!\w)_|_(?!\w)", after.text) and not re.search(r"\*|(?<!\w)_|_(?!\w)", before.text):
