@@ -75,7 +75,8 @@ class Parsed:
 
     def __init__(self, markdown):
         self.links, self.code, self.formulas, self.tags = Counter(), Counter(), Counter(), Counter()
-        self.marks, self.structure, self.breaks, texts = Counter(), [], 0, []
+        self.marks, self.open, self.structure, texts = Counter(), Counter(), [], []
+        self.breaks, self.nested = 0, False
         for block in PARSER.parse(markdown):
             if block.nesting >= 0 and block.type != "inline":
                 self.structure.append(block.tag or block.type)
@@ -102,8 +103,10 @@ class Parsed:
             return "$"
         elif token.type == "html_inline":
             self.tags[token.content] += 1
-        elif token.type in ("strong_open", "em_open"):
-            self.marks[token.type] += 1
+        elif token.tag in ("strong", "em"):
+            self.marks[token.tag] += token.nesting == 1
+            self.open[token.tag] += token.nesting
+            self.nested |= self.open[token.tag] > 1
         elif token.type == "softbreak":
             self.breaks += 1
             return " "
@@ -144,20 +147,20 @@ def difference(before, after):
 
 def wrong_marks(language, before, after):
     """Return what is wrong with bold and italics; Chinese and Japanese have only bold, Indonesian its own."""
-    bold, italic = after.marks["strong_open"], after.marks["em_open"]
+    bold, italic = after.marks["strong"], after.marks["em"]
     found = []
-    if re.search(r"\*|(?<!\w)_|_(?!\w)", after.text) and not re.search(r"\*|(?<!\w)_|_(?!\w)", before.text):
+    if after.text.count("*") > before.text.count("*") or after.nested:
         found.append(
-            "a * is shown as it is: no space inside the marks, and no closing mark between 。 or ） and a letter"
+            "a * is shown or closes too late: no space inside the marks, and no closing ** between 。 or ） and a letter"
         )
     if language in SPACED:
-        if not before.marks["strong_open"] <= bold + italic <= before.marks.total():
+        if not before.marks["strong"] <= bold + italic <= before.marks.total():
             found.append(f"{bold + italic} words are marked by *, but {before.marks.total()} in English")
         return found
-    if bold != before.marks["strong_open"]:
-        found.append(f"{bold} words are bold, but {before.marks['strong_open']} in English")
-    if language != "id" and italic != before.marks["em_open"]:
-        found.append(f"{italic} words are in italics, but {before.marks['em_open']} in English")
+    if bold != before.marks["strong"]:
+        found.append(f"{bold} words are bold, but {before.marks['strong']} in English")
+    if language != "id" and italic != before.marks["em"]:
+        found.append(f"{italic} words are in italics, but {before.marks['em']} in English")
     return found
 
 
@@ -195,6 +198,43 @@ def wrong_style(language, text):
             excerpt = text[max(0, match.start() - 12) : match.end() + 12]
             found.append(f"style: {rule.replace('{1}', SPACED.get(language, ''))}: …{excerpt}…")
     return found
+
+
+# what was left in English
+
+FUNCTION_WORDS = frozenset(
+    re.findall(
+        "[a-z]+",
+        "the of and is that with which are this was were by from it its how what when have be each they their than "
+        "them where between same so for in to an as does only more would can you your",
+    )
+)
+
+
+def english_share(language, messages):
+    """Return which share of the words is English, of messages given as [(context, English, translation)].
+
+    In Chinese and Japanese: which Latin words are neither names nor the glossary's; two characters count as one word.
+    Elsewhere: how often the words stand that hold an English sentence together, for one in the English itself.
+    """
+    if language in SPACED:
+        text = " ".join(without_titles(*message)[1] for message in messages)
+        known = {word for _, words in terms(language) for term in words for word in term.lower().split()}
+        latin = [word for word in re.findall(r"(?<![\w.-])[a-z]{3,}(?![\w.-])", text) if word not in known]
+        return len(latin) / max(1, len(latin) + len(re.findall(f"[{CJK}]", text)) / 2), Counter(latin)
+    english, translation = (
+        re.findall(r"[^\W\d_]+", " ".join(texts).lower()) for texts in zip(*(without_titles(*m) for m in messages))
+    )
+    found, usual = ([word for word in words if word in FUNCTION_WORDS] for words in (translation, english))
+    return (len(found) / len(translation)) / (len(usual) / len(english)), Counter(found)
+
+
+def without_titles(context, english, translation):
+    """Return the prose of both, without the titles of works that stay English."""
+    texts = [prose(context, english), prose(context, translation)]
+    for title in set(titles(english)) & set(titles(translation)):
+        texts = [text.replace(title, " ") for text in texts]
+    return texts
 
 
 # the glossary
@@ -243,10 +283,8 @@ def entries(english, translation):
 
 def missing_terms(language, context, english, translation):
     """Return the terms of the glossary that the English has and whose translation is missing."""
-    before, after = prose(context, english), prose(context, translation)
-    for title in set(titles(english)) & set(titles(translation)):
-        before = before.replace(title, " ")
-    before, after = before.lower().replace("-", " "), fold(language, after)
+    before = without_titles(context, english, translation)[0].lower().replace("-", " ")
+    after = fold(language, prose(context, translation))
     missing = []
     for term, words in terms(language):
         name = re.escape(term.lower().replace("-", " "))
