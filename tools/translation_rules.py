@@ -122,8 +122,10 @@ def check(language, key, context, english, translation):
 
 def problems(language, context, english, translation):
     """Return what a translated message does not keep of its English, or writes against the rules of its language."""
-    if context:  # a figure's text: no Markdown
-        return [*wrong_numbers(language, english, translation), *wrong_style(language, translation)]
+    if context:  # a figure's text, or words of a page: no Markdown
+        found = [*wrong_numbers(language, english, translation), *wrong_style(language, translation)]
+        before, after = (Counter(re.findall(r"\{\w+\}", text)) for text in (english, translation))
+        return found + [f"what is filled in differs: {difference(before, after)}"] * (before != after)
     before, after = Parsed(english), Parsed(translation)
     found = [
         f"{what} differ: {difference(getattr(before, name), getattr(after, name))}"
@@ -151,7 +153,7 @@ def wrong_marks(language, before, after):
     found = []
     if after.text.count("*") > before.text.count("*") or after.nested:
         found.append(
-            "a * is shown or closes too late: no space inside the marks, and no closing ** between 。 or ） and a letter"
+            "a * is shown or closes too late: no space inside the marks, no closing ** between 。 or ） and a letter"
         )
     if language in SPACED:
         if not before.marks["strong"] <= bold + italic <= before.marks.total():

@@ -10,9 +10,11 @@ each figure's text, in the context "alt". A message that is missing or fuzzy (it
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
+from babel.messages.jslexer import tokenize, unquote_string
 from catalogues import (
     LANGUAGES,
     ROOT,
@@ -28,11 +30,13 @@ from catalogues import (
     write,
     write_catalogue,
 )
+from polib import POEntry
 from stamp import NOT_YET
 from translated import WORDS, in_language, memory_of, readme_in, to_run, with_languages
 from translation_rules import check
 
-# the words of the pages, and of the README's badges, that stand in no Markdown block
+WORD = "words"  # the context of those below, and the name that they have among the catalogues
+# what pages and the README's badges say that stands in no Markdown block
 PAGE_WORDS = (
     NOT_YET,
     "Read the chapter as pages",
@@ -68,24 +72,45 @@ def generated(language):
     return files | {ROOT / f"README.{language}.md": readme_in(language, memory)}
 
 
+def all_words():
+    """Return the words of the pages, and those of the instruments: what their modules give to t(), and any template."""
+    found = list(PAGE_WORDS)
+    for path in sorted((ROOT / "nin_helpers" / "instruments").glob("*.js")):
+        tokens = [it for it in tokenize(path.read_text(encoding="utf-8")) if it.type in ("string", "name")]
+        for before, token in zip([tokens[0], *tokens], tokens):
+            if token.type == "string" and (before.value == "t" or re.search(r"\{\w+\}", token.value)):
+                found.append(unquote_string(token.value))
+    return list(dict.fromkeys(found))
+
+
+def read_words():
+    """Return the table of words, {language: {English: translation}}."""
+    return json.loads(WORDS.read_text(encoding="utf-8")) if WORDS.exists() else {}
+
+
 def update_words():
     """Bring the table of words up to date: each language has each word, "" where the translation is missing."""
-    old = json.loads(WORDS.read_text(encoding="utf-8")) if WORDS.exists() else {}
-    new = {code: {word: old.get(code, {}).get(word, "") for word in PAGE_WORDS} for code in LANGUAGES}
-    return write(WORDS, json.dumps(new, ensure_ascii=False, indent=1) + "\n")
+    old, wanted = read_words(), all_words()
+    return write_words({code: {word: old.get(code, {}).get(word, "") for word in wanted} for code in LANGUAGES})
+
+
+def write_words(words):
+    """Write the table of words, if that changes anything, and say whether it does."""
+    return write(WORDS, json.dumps(words, ensure_ascii=False, indent=1) + "\n")
 
 
 # a translator's commands
 
 
 def todo(language, only=""):
-    """Return what the catalogues of a language that start with `only` lack, each message once."""
+    """Return what the catalogues of a language that start with `only` lack, each message once; then words."""
     items = {}
     for name in names():
         for entry in read_catalogue(language, name):
             if name.startswith(only) and not entry.obsolete and not done(entry):
                 items.setdefault((entry.msgctxt, entry.msgid), item(name, entry))
-    return list(items.values())
+    words = [word for word, translation in read_words()[language].items() if not translation and WORD.startswith(only)]
+    return list(items.values()) + [item(WORD, POEntry(msgctxt=WORD, msgid=word)) for word in words]
 
 
 def item(name, entry):
@@ -101,28 +126,29 @@ def fill(language, items):
     Each item has "translation" and, to say of which message, "key" or "english" (and "context"). What breaks a rule is
     refused; a term of the glossary that seems to be missing is only named.
     """
-    catalogues = {name: read_catalogue(language, name) for name in names()}
+    catalogues, words = {name: read_catalogue(language, name) for name in names()}, read_words()
+    entries = [entry for catalogue in catalogues.values() for entry in catalogue if not entry.obsolete]
+    table = [POEntry(msgctxt=WORD, msgid=word, msgstr=old) for word, old in words[language].items()]
     lines, taken = [], 0
     for given in items:
-        entries = [entry for catalogue in catalogues.values() for entry in catalogue if is_meant(entry, given)]
+        meant = [entry for entry in entries + table if is_meant(entry, given)]
+        wrong, terms = judge(language, meant, given)
         label = given.get("key") or repr(given.get("english", "")[:60])
-        wrong, terms = judge(language, entries, given)
         lines += [f"REFUSED {label}: {problem}" for problem in wrong] or [
             f"taken {label}, but {term}" for term in terms
         ]
         taken += not wrong
-        for entry in entries if not wrong else []:
+        for entry in meant if not wrong else []:
             entry.msgstr = given["translation"].strip()
             entry.fuzzy, entry.previous_msgid, entry.previous_msgctxt = False, None, None
     for name, catalogue in catalogues.items():
         write_catalogue(catalogue, language, name)
+    write_words({**words, language: {entry.msgid: entry.msgstr for entry in table}})
     return taken, lines
 
 
 def is_meant(entry, given):
     """Say whether the item `given` is about this message."""
-    if entry.obsolete:
-        return False
     if given.get("key"):
         return given["key"] == key_of(entry.msgctxt, entry.msgid)
     return (given.get("context"), unwrap(given.get("english", ""))) == (entry.msgctxt, entry.msgid)
@@ -146,6 +172,8 @@ def report(language):
         complete, fuzzy = sum(map(done, entries)), sum(entry.fuzzy for entry in entries)
         missing = len(entries) - complete - fuzzy
         lines.append(f"{language:6}{name:24}{complete:4} done{fuzzy:4} fuzzy{missing:4} missing")
+    translated = list(map(bool, read_words()[language].values()))
+    lines.append(f"{language:6}{WORD:24}{sum(translated):4} done{0:4} fuzzy{translated.count(False):4} missing")
     return lines
 
 
@@ -166,8 +194,7 @@ def main(arguments=None):
         taken, lines = fill(options.language, items)
         print("\n".join([*lines, f"{taken} of {len(items)} messages taken"]))
         return 0 if taken == len(items) else 1
-    update_words()
-    written = [update(language) for language in LANGUAGES]
+    written = [update(language) for language in LANGUAGES] + [["words"] * update_words()]
     files = {ROOT / "README.md": with_languages((ROOT / "README.md").read_text(encoding="utf-8"), "")}
     for language in LANGUAGES:
         files |= generated(language)
