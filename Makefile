@@ -71,13 +71,9 @@ notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb 
 translations: setup ## bring locale/ up to date with the English notebooks, write notebooks/LANG and README.LANG.md
 	@$(BIN)/python tools/translations.py
 
-site: ## build the notebooks as pages to read, in build/site, and check their links; needs no PyTorch
+site: ## build the notebooks as pages to read, in six languages, in build/site, and check them; needs no PyTorch
 	@$(PYTHON) tools/environment.py site
-	@rm -rf build/site build/site-source && mkdir -p build/site-source/$(APPENDIX) build/site-source/site
-	@cp -R images site/index.md build/site-source && cp site/teachers.md build/site-source/site
-	@cp notebooks/[0-9]*.ipynb build/site-source/notebooks && cp $(APPENDIX)/*.ipynb build/site-source/$(APPENDIX)
-	@PYTHONPATH=tools .venv-site/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir site \
-		--doctree-dir build/site-source/.doctrees build/site-source build/site
+	@.venv-site/bin/python tools/build_site.py
 	@.venv-site/bin/python tools/check_site.py build/site
 
 slides: setup ## make slides of notebooks 1 to 4, a file each in build/slides, from their committed outputs
