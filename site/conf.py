@@ -44,6 +44,8 @@ html_theme_options = {
     "footer_content_items": [],
     "show_toc_level": 2,
 }
+if "Search..." in WORDS:
+    html_theme_options["search_bar_text"] = WORDS["Search..."]
 if REPOSITORY:  # a button without an address would lead nowhere
     html_theme_options |= {
         "repository_url": GITHUB,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polib
 from catalogues import LANGUAGES, ROOT, index, notebook_names, read_notebook
-from translated import in_language, memory_of, translate, words_of
+from translated import THEME_LABELS, in_language, memory_of, translate, words_of
 
 BUILD = ROOT / "build"
 SOURCES = BUILD / "site-source"
@@ -38,7 +38,9 @@ def build(language):
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going"]
     command += ["--conf-dir", ROOT / "site", "--doctree-dir", SOURCES / "doctrees" / (language or "en")]
     environment = {**os.environ, "NIN_LANGUAGE": language, "PYTHONPATH": str(ROOT / "tools")}
-    return subprocess.run([*map(str, command), source, BUILD / "site" / language], env=environment).returncode
+    status = subprocess.run([*map(str, command), source, BUILD / "site" / language], env=environment).returncode
+    label_in(BUILD / "site" / language, words_of(language))
+    return status
 
 
 def write_sources(folder, language):
@@ -71,6 +73,16 @@ def write_theme(path, words):
     theme.extend(polib.POEntry(msgid=english, msgstr=word) for english, word in words.items())
     path.parent.mkdir(parents=True)
     theme.save_as_mofile(str(path))
+
+
+def label_in(folder, words):
+    """Translate what the theme calls its parts, where it does not ask for a translation."""
+    labels = [f'="{label}"' for label in THEME_LABELS if label in words]
+    for path in folder.glob("**/*.html") if labels else []:
+        text = path.read_text(encoding="utf-8")
+        for label in labels:
+            text = text.replace(label, f'="{words[label[2:-1]]}"')
+        path.write_text(text, encoding="utf-8")
 
 
 def included(directive):

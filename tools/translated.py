@@ -24,6 +24,12 @@ MARK = "[English] "
 MARKUP = re.compile(r"^(?:#+ |<[^>]+>)*")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)[^)\s]+(?=\))")
 WORDS = ROOT / "locale" / "words.json"
+THEME_LABELS = (
+    "Main",
+    "Page",
+    "Toggle primary sidebar",
+    "Toggle secondary sidebar",
+)  # the theme has them in English alone
 
 
 def memory_of(language):

@@ -32,7 +32,7 @@ from catalogues import (
 )
 from polib import POEntry
 from stamp import NOT_YET
-from translated import WORDS, in_language, memory_of, readme_in, to_run, with_languages
+from translated import THEME_LABELS, WORDS, in_language, memory_of, readme_in, to_run, with_languages
 from translation_rules import check
 
 WORD = "words"  # the context of those below, and the name that they have among the catalogues
@@ -51,6 +51,20 @@ PAGE_WORDS = (
     "Other frameworks",
     "Language",
     "This page is in English only.",
+    # the theme's, for languages that it does not speak, or not throughout
+    "Search...",
+    "Back to top",
+    "Skip to main content",
+    "Color mode",
+    "Light",
+    "Dark",
+    "System Settings",
+    "previous page",
+    "next page",
+    "Version warning",
+    "Please activate JavaScript to enable the search functionality.",
+    "Link to this heading",
+    *THEME_LABELS,
 )
 
 
