@@ -7,7 +7,7 @@ from pathlib import Path
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 EXERCISES = "04_exercises"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-FOLD = '<details class="solution"><summary>Solution</summary>'
+FOLD = '<details class="solution">'
 
 
 def for_a_page(name, notebook, folder=NOTEBOOKS, words=()):
@@ -18,7 +18,8 @@ def for_a_page(name, notebook, folder=NOTEBOOKS, words=()):
     leave_out_what_needs_a_kernel(notebook)
     say_what_is_folded(notebook, words)
     if "_solutions_" in name:
-        fold_solutions(notebook, json.loads((folder / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
+        exercises = json.loads((folder / f"{EXERCISES}.ipynb").read_text(encoding="utf-8"))
+        fold_solutions(notebook, exercises, dict(words).get("Solution", "Solution"))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     figures = [output["metadata"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
     return notebook, [figure["alt"] for figure in figures]
@@ -45,17 +46,18 @@ def say_what_is_folded(notebook, words=()):
             cell["metadata"]["mystnb"] = {key: dict(words).get(text, text) for key, text in prompts.items()}
 
 
-def fold_solutions(solutions, exercises):
+def fold_solutions(solutions, exercises, label="Solution"):
     """Open a fold behind each exercise: its heading, and what follows that the exercises' notebook has too."""
+    fold = f"{FOLD}<summary>{label}</summary>"
     shared = {paragraph for cell in prose(exercises) for paragraph in text(cell).split("\n\n")}
     for cell in prose(solutions):
         paragraphs, in_exercise = [], False
         for paragraph in text(cell).split("\n\n"):
             if in_exercise and paragraph not in shared:
-                paragraphs.append(FOLD)
-            in_exercise = paragraph in shared and (in_exercise or bool(re.match(r"## \d", paragraph)))
+                paragraphs.append(fold)
+            in_exercise = paragraph in shared and (in_exercise or bool(re.match(r"## (\[English\] )?\d", paragraph)))
             paragraphs.append(paragraph)
-        cell["source"] = "\n\n".join(paragraphs + [FOLD] * in_exercise)
+        cell["source"] = "\n\n".join(paragraphs + [fold] * in_exercise)
 
 
 def prose(notebook):
