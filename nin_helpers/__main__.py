@@ -33,7 +33,8 @@ def _parser():
 
     train = commands.add_parser("train", help="train one network, without a notebook")
     train.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
-    train.add_argument("--recipe", default="adamw_alive", help=f"{', '.join(RECIPES)} (default: adamw_alive)")
+    recipes = f"{', '.join(RECIPES)} (default: adamw_alive; with --folder modern, as few pictures want batch normalisation)"
+    train.add_argument("--recipe", help=recipes)
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")
     train.add_argument("--seed", type=int, default=0)
@@ -120,7 +121,8 @@ def _config(options, data=None):
     for name in ("batch_size", "num_epochs"):
         if getattr(options, name) is not None:
             changes[name] = getattr(options, name)
-    return make_config(options.profile, options.recipe, data, **changes)
+    recipe = options.recipe or ("adamw_alive" if options.folder is None else "modern")
+    return make_config(options.profile, recipe, data, **changes)
 
 
 def _result(data, history):
@@ -152,9 +154,9 @@ def _predict(options):
 def _draw_maps(options, classifier, pictures, names):
     from nin_helpers import plots
 
-    titles = [Path(path).name for path in options.pictures]
+    titles = [f"{Path(path).name}:\n{name}" for path, name in zip(options.pictures, names)]
     maps = classifier.maps(pictures, names)
-    plots.save(plots.show_picture_and_map(pictures.movedim(1, 3).numpy(), maps.numpy(), titles, names), options.maps)
+    plots.save(plots.show_maps(pictures.movedim(1, 3).numpy(), maps.numpy(), titles, columns=1), options.maps)
 
 
 def _experiment(options):

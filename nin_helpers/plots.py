@@ -281,12 +281,13 @@ def plot_costs(costs, title=""):
 
 
 def show_maps(images, maps, titles, heading="", columns=3, brightest=None, centres=None):
-    """Draw images (count, height, width), each beside its map (count, h, w): bright is more evidence.
+    """Draw images (count, height, width) or in colour (count, height, width, 3), each beside its map (count, h, w).
 
-    brightest: the value with the brightest colour; None: each map's own largest. centres: see `_colour_map`.
+    Bright is more evidence. brightest: the value with the brightest colour; None: each map's own largest. centres: see `_colour_map`.
     """
     pairs, texts = zip(images, maps, strict=True), ((title, "") for title in titles)
-    figure, axes = _image_grid(sum(pairs, ()), sum(texts, ()), heading, 2 * columns, (1.1, 1.4))
+    side = max(1.1, 3.3 / columns)
+    figure, axes = _image_grid(sum(pairs, ()), sum(texts, ()), heading, 2 * columns, (side, side + 0.3))
     for picture, beside, values in zip(axes[::2], axes[1::2], maps):
         _colour_map(picture, beside, values, centres, brightest)
     return figure
@@ -426,24 +427,6 @@ def plot_class_map(image, values, logits, chosen, title="", centres=None):
     right.set(xlabel="logit: the mean of the class's map")
     _name_rows(right, [f"▸ {name}" if name == chosen else name for name in logits])
     right.margins(x=0.22)
-    return figure
-
-
-def show_picture_and_map(pictures, maps, titles, names):
-    """Draw each of pictures (count, height, width, 1 or 3) under its title beside a map (count, h, w) under its name.
-
-    A map fills the same square as its picture, and has a scale of its own: bright is more evidence.
-    """
-    figure, axes = _subplots(len(pictures), 2, figsize=(5.2, 2.4 * len(pictures)), squeeze=False)
-    for (left, right), picture, values, title, name in zip(axes, pictures, maps, titles, names):
-        left.imshow(picture, cmap="gray", vmin=0, vmax=255)
-        height, width = picture.shape[:2]
-        shown = right.imshow(values, cmap="viridis", vmin=0, extent=(0, width, height, 0))
-        figure.colorbar(shown, ax=right, shrink=0.8)
-        left.set_title(title, fontsize=9)
-        right.set_title(f"map of {name}", fontsize=9)
-        left.axis("off")
-        right.axis("off")
     return figure
 
 

@@ -17,6 +17,15 @@ def calls(monkeypatch):
     return calls
 
 
+@pytest.mark.parametrize(
+    "given, recipe",
+    [([], "adamw_alive"), (["--folder", "f"], "modern"), (["--folder", "f", "--recipe", "adamw_alive"], "adamw_alive")],
+)
+def test_few_pictures_of_ones_own_train_with_batch_normalisation_unless_told_otherwise(given, recipe):
+    options = command_line._parser().parse_args(["train", *given])
+    assert command_line._config(options).recipe == recipe
+
+
 def run(*arguments):
     return command_line.main(["experiment", *arguments])
 

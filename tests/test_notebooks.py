@@ -21,6 +21,7 @@ APPENDIX = sorted({f"frameworks/{path.stem}" for path in NOTEBOOKS.glob("framewo
 NAMES = CHAPTER + APPENDIX
 TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution", "hide-input"}
 EXERCISES, *SOLUTIONS = load("exercises").NAMES
+MAIN_LINE = [name for name in CHAPTER if name <= EXERCISES]
 MACHINE_PATH = re.compile(r"(?<![\w./~])/(?:work|root|home|tmp|content|Users)\b|\b[A-Z]:\\")
 CODE_LINES, CLASS_LINES, PROSE_WORDS = 15, 40, 120
 
@@ -281,6 +282,14 @@ def test_each_solution_has_its_task_its_answer_in_one_sentence_and_references(na
         assert re.search(r"\w\.$", answer.partition("\n\n")[0]) and "(" + name in tasks[number]
         assert not re.search(r"[.?!] [A-Z]", answer.partition("\n\n")[0])
     assert "\n## References\n" in (NOTEBOOKS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def test_the_main_line_has_at_most_5500_words():
+    """Without its code and its references."""
+    cells = [cell for name in MAIN_LINE for cell in jupytext.read(NOTEBOOKS / f"{name}.md").cells]
+    texts = [cell.source for cell in cells if is_prose(cell)]
+    text = "\n".join(text for text in texts if not text.startswith(("**References.**", "## References")))
+    assert 4000 < len(re.findall(r"\S*\w\S*", re.sub(r"\]\([^)]*\)", "]", text))) <= 5500
 
 
 @pytest.mark.parametrize("name", [EXERCISES, *SOLUTIONS])

@@ -99,7 +99,7 @@ class FirstSteps:
 
 
 TEXTBOOK = ("sgd_xavier", "sgd_xavier_0.1")
-FIRST_RECIPES = tuple(Case(name, name) for name in ("sgd_default", "sgd_xavier", "adam", "adamw_alive"))
+FIRST_RECIPES = tuple(Case(name, name) for name in ("sgd_default", *TEXTBOOK, "adam", "adamw_alive"))
 
 
 def _starts():
@@ -137,7 +137,7 @@ EXPERIMENTS = {
         "how long the textbook's recipes stay on the plateau: three epochs of its batches",
         tuple(Case(name, name, {"num_epochs": 3, "num_evaluations": 30}, measure="evaluations") for name in TEXTBOOK),
         profile="long",
-        seeds=2,
+        seeds=5,
         precision="bf16",
     ),
     "dead_classes": Training(
