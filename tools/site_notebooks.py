@@ -10,12 +10,15 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 FOLD = '<details class="solution"><summary>Solution</summary>'
 
 
-def for_a_page(name, notebook):
-    """Return notebook `name` as a page is made from it, and the texts of its figures in their order."""
+def for_a_page(name, notebook, folder=NOTEBOOKS, words=()):
+    """Return notebook `name` of a folder as a page is made from it, and the texts of its figures in their order.
+
+    `words` is {English: translation} of what the page says besides the notebook.
+    """
     leave_out_what_needs_a_kernel(notebook)
-    say_what_is_folded(notebook)
+    say_what_is_folded(notebook, words)
     if "_solutions_" in name:
-        fold_solutions(notebook, json.loads((NOTEBOOKS / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
+        fold_solutions(notebook, json.loads((folder / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     figures = [output["metadata"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
     return notebook, [figure["alt"] for figure in figures]
@@ -32,14 +35,14 @@ def leave_out_what_needs_a_kernel(notebook):
             cell["outputs"] = [output for output in cell["outputs"] if WIDGET not in output.get("data", {})]
 
 
-def say_what_is_folded(notebook):
+def say_what_is_folded(notebook, words=()):
     """Write on each folded cell what a click shows: a check of the text, or other code."""
     for cell in notebook["cells"]:
         if "hide-input" in cell["metadata"].get("tags", []):
             checks = re.search(r"^ *(assert|torch\.testing|np\.testing)\b", text(cell), re.MULTILINE)
             what = "check" if checks else "code"
             prompts = {"code_prompt_show": f"Show the {what}", "code_prompt_hide": f"Hide the {what}"}
-            cell["metadata"]["mystnb"] = prompts
+            cell["metadata"]["mystnb"] = {key: dict(words).get(text, text) for key, text in prompts.items()}
 
 
 def fold_solutions(solutions, exercises):
