@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "datasets": ["ImageData", "LabelledImages", "image_data", "load_data", "load_folder"],
-        "nin": ["NiN", "load_pretrained", "nin_block"],
+        "nin": ["NiN", "load_pretrained", "load_pretrained_fc", "nin_block"],
         "training": ["TrainConfig", "make_config", "predict", "train"],
     },
 )

@@ -33,7 +33,9 @@ def _parser():
 
     train = commands.add_parser("train", help="train one network, without a notebook")
     train.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default: quick)")
-    recipes = f"{', '.join(RECIPES)} (default: adamw_alive; with --folder modern, as few pictures want batch normalisation)"
+    recipes = (
+        f"{', '.join(RECIPES)} (default: adamw_alive; with --folder modern, as few pictures want batch normalisation)"
+    )
     train.add_argument("--recipe", help=recipes)
     train.add_argument("--batch-size", type=int, help="instead of the profile's")
     train.add_argument("--epochs", type=int, dest="num_epochs", help="instead of the profile's length")

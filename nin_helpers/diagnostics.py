@@ -186,20 +186,6 @@ def moved(x, down, right, fill=0.0):
     return F.pad(x, (right, -right, down, -down), value=fill)
 
 
-@torch.no_grad()
-def shuffle_difference(layer, x, order):
-    """Return the largest difference between `layer` of shuffled pictures and shuffled pictures of `layer`.
-
-    x: (batch, channel, height, width), and layer keeps height and width. order: a permutation of height · width. It is
-    0, but for rounding, for a layer that looks at each pixel alone.
-    """
-
-    def shuffle(images):
-        return images.flatten(2)[:, :, order].unflatten(2, images.shape[2:])
-
-    return (layer(shuffle(x)) - shuffle(layer(x))).abs().max().item()
-
-
 def _run(model, x):
     """Return [(name, layer, output), …] in the order of the calls, and the logits, with the model as in prediction."""
     outputs = []

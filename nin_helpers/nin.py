@@ -7,7 +7,7 @@ from torch import nn
 
 from nin_helpers.architecture import BLOCKS, FAMILY, HEADS, INITS, POOL, WIDTHS, last_feature_size
 from nin_helpers.checks import check_choice, check_share, check_whole_number, check_whole_numbers
-from nin_helpers.weight_files import read_weights
+from nin_helpers.weight_files import PRETRAINED_FC, read_weights
 
 
 def nin_block(in_channels, out_channels, kernel_size, stride=1, padding=0, *, num_pointwise=2, pointwise_kernel_size=1):
@@ -198,6 +198,17 @@ def load_pretrained(path=None):
     return from_weights(*read_weights(path))
 
 
+def load_pretrained_fc(path=None):
+    """Return the package's trained network with a fully connected head in place of block 4 and its average.
+
+    path: a file with "fc.weight" and "fc.bias"; None: the package's, see results/pretrained_fc.json. All else is
+    `load_pretrained`'s, so that the two differ in the head alone. Raises as `weight_files.read_weights` does.
+    """
+    head, about = read_weights(PRETRAINED_FC if path is None else path)
+    body = {name: tensor for name, tensor in read_weights()[0].items() if not name.startswith("block4")}
+    return from_weights(body | head, about)
+
+
 def from_weights(tensors, about):
     """Return the `NiN`, ready to predict, in what `read_weights` returns: {name: tensor}, and what they are of."""
     with torch.device("meta"):
@@ -205,19 +216,6 @@ def from_weights(tensors, about):
     in_full = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     model.load_state_dict(in_full, assign=True)
     return model.eval()
-
-
-def perceptron_at(x, weight, bias, row, column):
-    """Return (vector, sums, output) of a 1 × 1 convolution and its ReLU at one pixel, as a perceptron computes them.
-
-    x: (channel, height, width); weight: (out_channels, channel, 1, 1); bias: (out_channels,). vector: (channel,), what
-    the pixel has; sums: (out_channels,), weight · vector + bias; output: the sums above 0. IndexError: no such pixel.
-    """
-    if not (0 <= row < x.shape[1] and 0 <= column < x.shape[2]):
-        raise IndexError(f"row={row}, column={column} is outside the picture of {x.shape[1]} × {x.shape[2]} pixels")
-    vector = x[:, row, column]
-    sums = weight[:, :, 0, 0] @ vector + bias
-    return vector, sums, sums.relu()
 
 
 def _with_batch_norm(block):

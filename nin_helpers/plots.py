@@ -283,7 +283,8 @@ def plot_costs(costs, title=""):
 def show_maps(images, maps, titles, heading="", columns=3, brightest=None, centres=None):
     """Draw images (count, height, width) or in colour (count, height, width, 3), each beside its map (count, h, w).
 
-    Bright is more evidence. brightest: the value with the brightest colour; None: each map's own largest. centres: see `_colour_map`.
+    Bright is more evidence. brightest: the value with the brightest colour; None: each map's own largest. centres: see
+    `_colour_map`.
     """
     pairs, texts = zip(images, maps, strict=True), ((title, "") for title in titles)
     side = max(1.1, 3.3 / columns)
@@ -340,77 +341,6 @@ def _colour_map(picture, beside, values, centres, brightest=None):
     if centres is not None:
         picture.scatter(*np.meshgrid(centres, centres), 36, values, marker="s", edgecolors="white", **style)
     return beside.imshow(values, **style)
-
-
-def plot_ladder(rungs, title=""):
-    """Draw a ladder of sizes: [(name, size in pixels or None, text, kind), …], a bar as wide as each map.
-
-    kind: "known", "hidden" (the size is not told yet), "broken" (no window fits; the text says why) or "missing".
-    """
-    figure, axis = _subplots(title=title, figsize=(9, 0.36 * len(rungs) + 0.6))
-    widest = max(size or 0 for _, size, _, kind in rungs if kind == "known")
-    for row, (name, size, text, kind) in enumerate(rungs):
-        if kind == "known":
-            axis.barh(row, size / widest, 0.7, color=BLUE, alpha=0.55)
-        colour = {"known": "black", "broken": RED}.get(kind, GREY)
-        mark = {"known": f"{size}", "hidden": "?", "broken": "✗", "missing": "–"}[kind]
-        axis.text(-0.02, row, name, ha="right", va="center", fontsize=9, color=colour)
-        beside = size / widest if kind == "known" and size / widest < 0.15 else 0  # too narrow to hold its number
-        axis.text(beside + 0.01, row, mark, va="center", fontsize=10, weight="bold", color=colour)
-        axis.text(1.04, row, text, va="center", fontsize=9, color=colour)
-    axis.set(xlim=(-0.16, 2.35), ylim=(len(rungs) - 0.4, -0.6))
-    axis.axis("off")
-    return figure
-
-
-def plot_pixel(inputs, outputs, row, column, lines):
-    """Draw maps before and behind a layer, {name: (height, width)} each, with one pixel marked, above lines of text."""
-    maps = [*inputs.items(), (None, None), *outputs.items()]
-    figure, axes = _subplots(1, len(maps), figsize=(9, 2.5), width_ratios=[0.3 if m is None else 1 for _, m in maps])
-    for axis, (name, values) in zip(axes, maps):
-        axis.axis("off")
-        if name is None:
-            axis.text(0.5, 0.5, "→", ha="center", va="center", fontsize=16, transform=axis.transAxes)
-            continue
-        axis.imshow(values, cmap="gray")
-        axis.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2))
-        axis.set_title(name, fontsize=9)
-    figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, family="monospace", linespacing=1.4)
-    return figure
-
-
-def plot_first_steps(runs, step, title="", num_classes=10):
-    """Draw the first steps of {name: states as `experiments.first_steps` yields them}, and mark the one at `step`.
-
-    The axes are the same for all runs, so that one run compares with another; on the logarithmic ones a number below
-    the lowest, 0 too, lies on the lower edge.
-    """
-    figure, axes = _subplots(2, 2, title=title, figsize=(8, 5.4))
-    axes, lowest = axes.flat, 1e-6
-    panels = (
-        ("loss", "loss", (0, 3)),
-        ("live", "live channels behind ReLUs", (0, 1.05)),
-        ("gradient", "norm of the gradient", (1e-2, 1e3)),
-    )
-    for axis, (key, label, limits) in zip(axes, panels):
-        for name, states in runs.items():
-            values = [np.nan if state[key] is None else max(state[key], limits[0]) for state in states]
-            axis.plot([state["step"] for state in states], values, label=name)
-        axis.axvline(step, color=GREY, linewidth=1)
-        axis.set(xlabel="step", ylim=limits)
-        axis.set_title(label, fontsize=9)
-    axes[0].axhline(math.log(num_classes), color=RED, linestyle=":", label=f"ln {num_classes}: knows nothing")
-    axes[0].legend(fontsize=8, loc="lower left")
-    if any(states[-1]["loss"] is None for states in runs.values()):
-        axes[0].text(0.97, 0.05, "diverged", ha="right", color=RED, fontsize=9, transform=axes[0].transAxes)
-    axes[2].set_yscale("log")
-    for states in runs.values():
-        state = min(states, key=lambda state: abs(state["step"] - step))
-        spread = [np.nan if value is None else max(value, lowest) for value in state["spread"].values()]
-        axes[3].plot(range(1, len(spread) + 1), spread)
-    axes[3].set(xlabel="ReLU, first to last", xlim=(0.5, len(spread) + 0.5), yscale="log", ylim=(lowest, 10))
-    axes[3].set_title("spread across images, behind each ReLU", fontsize=9)
-    return figure
 
 
 def plot_class_map(image, values, logits, chosen, title="", centres=None):

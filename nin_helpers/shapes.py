@@ -1,7 +1,5 @@
 """Convolution arithmetic, and the table of a model's layers."""
 
-from dataclasses import dataclass
-
 from nin_helpers.checks import check_whole_number
 
 
@@ -40,63 +38,3 @@ def fields(size, windows):
         size = conv_output_size(size, kernel_size, stride, padding)
         first, extent, step = first - padding * step, extent + (kernel_size - 1) * step, stride * step
     return [(first + place * step, first + place * step + extent - 1) for place in range(size)]
-
-
-@dataclass(frozen=True)
-class ShapeStep:
-    """One step of a shape ladder: a window that goes over a square of `size` pixels.
-
-    output: height and width in pixels behind it. unused: how many rows (and columns) at the end, padding included, no
-    window reaches, because the formula rounds down. problem: why there is no output; size, output and unused are None
-    where a rung before has a problem already. channels: of the output.
-    """
-
-    name: str
-    channels: int
-    size: int | None
-    kernel_size: int
-    stride: int
-    padding: int
-    output: int | None
-    unused: int | None
-    problem: str | None = None
-
-    @property
-    def formula(self):
-        """The arithmetic with its numbers in it, the result left out."""
-        n = "?" if self.size is None else self.size
-        return f"⌊({n} + 2·{self.padding} − {self.kernel_size}) / {self.stride}⌋ + 1"
-
-
-def ladder(input_size, windows):
-    """Return the `ShapeStep`s that a square image of `input_size` pixels goes down, one for each window.
-
-    windows: [(name, channels, kernel_size, stride, padding), …]. A window that does not fit ends the ladder: its rung
-    has the problem. Raises ValueError for a number that is out of range, as `conv_output_size` does.
-    """
-    check_whole_number("input_size", input_size, 1)
-    size, rungs = input_size, []
-    for name, channels, kernel_size, stride, padding in windows:
-        check_whole_number("channels", channels, 1)
-        conv_output_size(10**9, kernel_size, stride, padding)  # refuses what is out of range
-        output = unused = problem = None
-        if size is not None and size + 2 * padding >= kernel_size:
-            output = conv_output_size(size, kernel_size, stride, padding)
-            unused = (size + 2 * padding - kernel_size) % stride
-        elif size is not None:
-            there = size + 2 * padding
-            count = "1 pixel is" if there == 1 else f"{there} pixels are"
-            problem = f"{name} needs a window of {kernel_size}, but only {count} there"
-        rungs.append(ShapeStep(name, channels, size, kernel_size, stride, padding, output, unused, problem))
-        size = output
-    return rungs
-
-
-def judge_size(rung, guess):
-    """Return (right, sentence) for a reader's guess, as typed, of a rung's output; ValueError: no whole number."""
-    text = str(guess).strip()
-    if not text.isdecimal():
-        raise ValueError(f"your prediction is {text!r}, but must be a whole number of pixels, such as 26")
-    right = int(text) == rung.output
-    verdict = "Right" if right else f"Not {int(text)}"
-    return right, f"{verdict}: behind {rung.name} there are {rung.formula} = {rung.output} pixels."

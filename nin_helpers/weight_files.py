@@ -11,6 +11,7 @@ from safetensors.torch import save
 from nin_helpers.files import as_json, write_whole
 
 PRETRAINED = Path(__file__).parent / "weights" / "nin_fashion_mnist.safetensors"  # comes with the package
+PRETRAINED_FC = PRETRAINED.with_name("fc_head.safetensors")  # another head for its features
 KEY = "nin_helpers"  # of safetensors' metadata: one text, so that the same network gives the same bytes
 
 

@@ -14,7 +14,6 @@ from nin_helpers.diagnostics import (
     map_states,
     moved,
     shift_accuracy,
-    shuffle_difference,
 )
 from nin_helpers.nin import NiN
 
@@ -206,10 +205,3 @@ def test_a_moved_picture_keeps_what_stays_inside(down, right):
             if 0 <= row - down < 6 and 0 <= column - right < 7:
                 expected[..., row, column] = x[..., row - down, column - right]
     assert torch.equal(moved(x, down, right, fill=0.25), expected)
-
-
-def test_only_a_layer_of_single_pixels_commutes_with_a_shuffle():
-    x, order = torch.randn(2, 3, 5, 4), torch.randperm(20)
-    assert shuffle_difference(nn.Conv2d(3, 6, 1), x, order) < 1e-5
-    assert shuffle_difference(nn.Conv2d(3, 6, 3, padding=1), x, order) > 0.1
-    assert shuffle_difference(nn.Conv2d(3, 6, 3, padding=1), x, torch.arange(20)) == 0

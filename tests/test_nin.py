@@ -10,7 +10,7 @@ from textbook import textbook_nin
 from torch import nn
 
 from nin_helpers.architecture import FAMILY, INITS, feature_sizes
-from nin_helpers.nin import NiN, initialise, nin_block, nin_family, paper_nin, perceptron_at
+from nin_helpers.nin import NiN, initialise, nin_block, nin_family, paper_nin
 from nin_helpers.resources import count_macs
 from nin_helpers.shapes import conv_output_size
 
@@ -399,21 +399,3 @@ def test_each_logit_of_the_papers_network_is_the_mean_of_its_map(size):
     maps = model[:-2](x)
     assert maps.shape[1] == 7 and maps.shape[2] > 1
     torch.testing.assert_close(model(x), maps.mean(dim=(2, 3)))
-
-
-def test_a_perceptron_at_each_pixel_is_the_convolution():
-    layer, x = nn.Conv2d(5, 3, 1), torch.randn(5, 4, 6)
-    with torch.no_grad():
-        expected = layer(x[None])[0]
-        for row, column in itertools.product(range(4), range(6)):
-            vector, sums, output = perceptron_at(x, layer.weight, layer.bias, row, column)
-            assert torch.equal(vector, x[:, row, column])
-            torch.testing.assert_close(sums, expected[:, row, column])
-            torch.testing.assert_close(output, expected[:, row, column].clamp(min=0))
-
-
-@pytest.mark.parametrize("row, column", [(-1, 0), (4, 0), (0, 6)])
-def test_a_pixel_outside_is_refused(row, column):
-    layer = nn.Conv2d(5, 3, 1)
-    with pytest.raises(IndexError, match=f"row={row}, column={column} is outside the picture of 4 × 6"):
-        perceptron_at(torch.zeros(5, 4, 6), layer.weight, layer.bias, row, column)

@@ -31,14 +31,6 @@ def history(count=3):
     return {"evaluations": evaluations}
 
 
-def states():
-    """The first steps of a run that diverges."""
-    return [
-        {"step": step, "loss": loss, "live": 0.5, "gradient": 0.1, "spread": {"a": 1.0, "b": 0.1 * (step + 1)}}
-        for step, loss in ((0, 2.0), (9, None))
-    ]
-
-
 def trial(optimizer, init, lr, accuracy, batch_size=32):
     settings = {"optimizer": optimizer, "init": init, "lr": lr, "batch_size": batch_size}
     return {"settings": settings, "validation_accuracy": accuracy}
@@ -57,7 +49,6 @@ MANY = {
     "plot_curves": ({name: {0: [0.5]} for name in NINE}, "shift", "accuracy"),
     "plot_followers": ({name: [1.0] for name in NINE},),
     "plot_costs": ({name: (1, 1, 1) for name in NINE},),
-    "plot_first_steps": ({name: states() for name in NINE}, 0),
     "plot_answers": (np.zeros((4, 4)), {name: {"cat": 1.0} for name in NINE}, "logit"),
     "plot_roofline": ({(name, "window"): [(100, 10, 1.0)] for name in NINE}, 80.0, 20.0),
     "plot_trace": ([(name, "operation", 0.0, 1.0) for name in NINE], 0.5),
@@ -257,39 +248,6 @@ def test_a_trace_is_one_lane_in_milliseconds_with_each_kinds_share_and_the_backw
 
 
 # the instruments' pictures
-
-
-def test_a_ladder_shows_sizes_only_where_they_are_known():
-    rungs = [("input", 50, "", "known"), ("one", 25, "half", "known"), ("two", None, "ask", "hidden")]
-    figure = plots.plot_ladder([*rungs, ("three", None, "no", "broken"), ("four", None, "", "missing")], "title")
-    (axis,) = figure.axes
-    assert [bar.get_width() for bar in axis.patches] == [1, 0.5]
-    marks = ["50", "25", "?", "✗", "–"]
-    assert [text for text in texts(figure) if text in marks] == marks
-
-
-def test_a_pixel_is_marked_in_every_map():
-    maps = {f"map {k}": np.full((5, 6), k) for k in range(3)}
-    figure = plots.plot_pixel(maps, dict(list(maps.items())[:2]), 3, 4, ["1 + 1 = 2"])
-    shown = [axis for axis in figure.axes if axis.images]
-    assert len(shown) == 5 and all(axis.patches[0].get_xy() == (3.5, 2.5) for axis in shown)
-    assert figure.texts[0].get_text() == "1 + 1 = 2"
-
-
-def test_first_steps_show_their_numbers_and_the_chosen_step():
-    figure = plots.plot_first_steps({"run": states()}, 9, num_classes=7)
-    loss, live, gradient, spread = figure.axes
-    assert loss.lines[0].get_ydata()[0] == 2 and np.isnan(loss.lines[0].get_ydata()[1]) and "diverged" in texts(figure)
-    assert loss.lines[2].get_ydata()[0] == math.log(7)
-    assert all(axis.lines[1].get_xdata()[0] == 9 for axis in (loss, live, gradient))
-    assert list(spread.lines[0].get_ydata()) == [1, 1]
-
-
-def test_first_steps_without_gradient_or_spread_lie_on_the_lower_edge_of_axes_that_all_runs_share():
-    dead = states()[0] | {"gradient": 0.0, "spread": {"a": 0.0}}
-    *_, gradient, spread = plots.plot_first_steps({"dead": [dead], "live": states()}, 0).axes
-    assert gradient.get_ylim() == (1e-2, 1e3) and spread.get_ylim() == (1e-6, 10)
-    assert gradient.lines[0].get_ydata() == [1e-2] and spread.lines[0].get_ydata() == [1e-6]
 
 
 def test_a_class_map_stands_beside_the_picture_and_names_its_class():

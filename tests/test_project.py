@@ -42,7 +42,8 @@ LAYERS = (
     "plots exercises.answers exercises.predictions",
     "exercises.costs exercises.networks exercises.recipe",
     "exercises.verdict",
-    "widgets __main__",
+    "instruments.base",
+    "instruments.arithmetic instruments.networks widgets __main__",
 )
 PACKAGE = ROOT / "nin_helpers"
 MODULES = sorted(
@@ -78,7 +79,13 @@ def test_arrows_point_one_way(module):
 
 
 @pytest.mark.parametrize(
-    ("package", "owners"), [("matplotlib", {"plots"}), ("ipywidgets", {"widgets"}), ("torchvision", set())]
+    ("package", "owners"),
+    [
+        ("matplotlib", {"plots"}),
+        ("ipywidgets", {"widgets"}),
+        ("anywidget", {"instruments.base"}),
+        ("torchvision", set()),
+    ],
 )
 def test_one_module_draws_one_has_widgets_and_none_needs_torchvision(package, owners):
     assert {module for module in MODULES if any(name.split(".")[0] == package for name in imported(module))} == owners
@@ -158,12 +165,12 @@ def test_conda_gets_python_pip_and_the_pins():
     assert rest == ["pip", {"pip": ["--requirement requirements.txt"]}]
 
 
-def test_colab_has_what_the_package_asks_for_but_torchinfo():
+def test_colab_has_what_the_package_asks_for_but_two():
     pinned = [line.split("==") for line in read("tests", "colab", "requirements.txt").splitlines() if "==" in line]
     versions = {canonicalize_name(name): version for name, version in pinned}
     asked = [Requirement(line) for line in tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]]
     missing = [it.name for it in asked if not it.specifier.contains(versions.get(canonicalize_name(it.name), "0"))]
-    assert missing == ["torchinfo"]
+    assert missing == ["anywidget", "torchinfo"]
 
 
 # the repository
@@ -219,7 +226,7 @@ def test_commands_in_documents_can_be_run():
     for command in commands:
         options = _parser().parse_args(command.split())
         if command.startswith("train"):
-            make_config(options.profile, options.recipe)
+            make_config(options.profile, options.recipe or "adamw_alive")
         elif command.startswith("experiment"):
             assert options.all or specify(options.name)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nin_helpers.shapes import conv_output_size, fields, judge_size, ladder
+from nin_helpers.shapes import conv_output_size, fields
 
 
 @pytest.mark.parametrize("kernel_size, stride", list(itertools.product((1, 2, 3, 5, 11), (1, 2, 4))))
@@ -58,73 +58,6 @@ def test_conv_output_size_refuses_a_window_that_does_not_fit_and_says_what_would
     assert conv_output_size(smallest, kernel_size, padding=padding) == 1
     with pytest.raises(ValueError):
         conv_output_size(smallest - 1, kernel_size, padding=padding)
-
-
-# the ladder
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_a_ladder_is_a_real_forward_pass(seed):
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(lowest, highest):
-        return torch.randint(lowest, highest + 1, (), generator=generator).item()
-
-    size = draw(1, 60)
-    windows = [(f"layer {n}", draw(1, 8), draw(1, 7), draw(1, 4), draw(0, 3)) for n in range(4)]
-    x, broken = torch.zeros(1, 1, size, size, device="meta"), False
-    for step, (name, channels, *window) in zip(ladder(size, windows), windows):
-        assert (step.name, step.channels, step.kernel_size, step.stride, step.padding) == (name, channels, *window)
-        if broken:
-            assert step.size is step.output is step.unused is step.problem is None
-            continue
-        assert step.size == x.shape[-1]
-        try:
-            x = nn.Conv2d(x.shape[1], channels, *window, device="meta")(x)
-        except RuntimeError:
-            broken = True
-            assert step.output is None and step.problem.startswith(f"{name} needs a window of {window[0]}, but only")
-        else:
-            assert step.output == x.shape[-1] and step.problem is None
-            assert f"{step.formula} = " and eval(step.formula.translate(PYTHON)) == step.output
-
-
-PYTHON = str.maketrans({"⌊": "(", "⌋": ")", "·": "*", "−": "-", "/": "//"})
-
-
-@pytest.mark.parametrize("size, window", [(224, (11, 4, 0)), (54, (3, 2, 0)), (9, (3, 4, 0)), (26, (5, 1, 2))])
-def test_unused_rows_at_the_end_change_nothing(size, window):
-    (step,) = ladder(size, [("layer", 1, *window)])
-    layer, x = nn.Conv2d(1, 1, *window), torch.zeros(1, 1, size, size)
-    used = x.clone()
-    if step.unused:
-        x[..., -step.unused :, :] = 1
-        assert torch.equal(layer(x), layer(used))
-    used[..., size - step.unused - 1, :] = 1
-    assert not torch.equal(layer(used), layer(torch.zeros_like(used)))
-
-
-@pytest.mark.parametrize(
-    "size, window, message",
-    [
-        (0, ("a", 1, 1, 1, 0), "input_size=0"),
-        (5, ("a", 0, 1, 1, 0), "channels=0"),
-        (5, ("a", 1, 0, 1, 0), "kernel_size=0"),
-        (5, ("a", 1, 1, 0, 0), "stride=0"),
-        (5, ("a", 1, 1, 1, -1), "padding=-1"),
-    ],
-)
-def test_a_ladder_refuses_what_is_out_of_range(size, window, message):
-    with pytest.raises(ValueError, match=message):
-        ladder(size, [window])
-
-
-@pytest.mark.parametrize("guess, right", [("26", True), (" 26 ", True), ("27", False), (26, True)])
-def test_a_guess_is_judged(guess, right):
-    (step,) = ladder(54, [("pool 1", 96, 3, 2, 0)])
-    found, sentence = judge_size(step, guess)
-    assert found == right
-    assert sentence.endswith("behind pool 1 there are ⌊(54 + 2·0 − 3) / 2⌋ + 1 = 26 pixels.")
 
 
 def test_a_field_is_where_a_gradient_arrives():

@@ -10,7 +10,6 @@ from ipywidgets import ToggleButtons
 from PIL import Image
 
 from nin_helpers import widgets
-from nin_helpers.architecture import HEADS, INITS
 from nin_helpers.diagnostics import moved
 from nin_helpers.nin import NiN
 from nin_helpers.preprocessing import preprocess
@@ -46,30 +45,6 @@ def set_values(instrument, **values):
 # what all have in common
 
 
-def test_an_instrument_shows_its_picture_once_then_updates_it(shown):
-    instrument = widgets.head_calculator()
-    instrument._ipython_display_()
-    (first, figure, metadata), (second, box, _) = shown
-    assert (first, second, box) == ("show", "show", instrument.box)
-    assert metadata == {"image/png": {"alt": instrument.sentence}} and figure is instrument.picture
-    set_values(instrument, input_size=100)
-    kind, figure, metadata = shown[-1]
-    assert kind == "update" and figure is instrument.picture and metadata["image/png"]["alt"] == instrument.sentence
-    instrument.say("a < b")
-    assert instrument.result.value == '<div class="nin-result" aria-live="polite">a &lt; b</div>'
-
-
-def test_a_refused_value_leaves_the_picture_and_says_why():
-    instrument = widgets.head_calculator()
-    picture = instrument.picture
-    set_values(instrument, input_size=66)
-    assert instrument.picture is picture
-    assert "input_size=66 is too small" in instrument.refused and "67 is the smallest that works" in instrument.refused
-    assert 'role="alert"' in instrument.refusal.value
-    set_values(instrument, input_size=67)
-    assert instrument.refused == "" and instrument.picture is not picture
-
-
 def test_of_two_controls_changed_at_once_the_last_answer_shows_both(shown):
     """The first answer is held up while a second thread changes the other control."""
     entered, released = threading.Event(), threading.Event()
@@ -99,129 +74,11 @@ def test_every_control_has_a_label():
     config = make_config("smoke")
     images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
     for instrument in (
-        widgets.shape_ladder(),
-        widgets.pixel_perceptron(),
-        widgets.head_calculator(),
-        widgets.cost_table(),
-        widgets.stuck_or_learning(recorded()),
         widgets.where_it_looks(model, images, CLASSES, config),
         widgets.shift_test({"gap": model}, images, torch.zeros(3, dtype=torch.int64), CLASSES, config),
     ):
         assert all(control.description for control in instrument.controls.values())
         assert instrument.sentence and not instrument.refused
-
-
-# 1 · the shape ladder
-
-
-def test_a_ladder_that_breaks_says_where_and_why():
-    ladder = widgets.shape_ladder()
-    set_values(ladder, input_size=66)
-    assert ladder.sentence.endswith("✗ pool 3 needs a window of 3, but only 2 pixels are there.")
-    assert [row[3] for row in widgets.ladder_rows(66, ladder.rungs, 7)][-3:] == ["broken", "missing", "missing"]
-
-
-def test_predictions_reveal_one_size_after_the_other():
-    ladder = widgets.shape_ladder()
-    assert ladder.sentence.startswith("224 → 54 → 26 → 26 → 12 → 12 → 5 → 5 → 1,") and ladder.guess.disabled
-    set_values(ladder, predict=True)
-    assert not ladder.guess.disabled and ladder.sentence.startswith("224 → ? How many pixels are there behind block 1")
-    assert not re.search(r"\b54\b", str(widgets.ladder_rows(224, ladder.rungs, 0)))
-    ladder.guess.value = "2.5"
-    assert "your prediction is '2.5', but must be a whole number" in ladder.refused and ladder.told == 0
-    ladder.guess.value = "54"
-    assert ladder.sentence.startswith(
-        "Right: behind block 1 there are ⌊(224 + 2·0 − 11) / 4⌋ + 1 = 54 pixels. 224 → 54 → ?"
-    )
-    assert ladder.guess.value == ""
-    ladder.guess.value = "27"
-    assert ladder.sentence.startswith("Not 27: behind pool 1 there are ⌊(54 + 2·0 − 3) / 2⌋ + 1 = 26 pixels.")
-    for size in (26, 12, 12, 5, 5):
-        ladder.guess.value = str(size)
-        assert ladder.sentence.startswith("Right")
-    assert "5 → 5 → 1, the average" in ladder.sentence
-    ladder.guess.value = "1"
-    assert "nothing left to predict" in ladder.sentence or "nothing left to predict" in ladder.verdict
-    set_values(ladder, stride1=2)
-    assert ladder.told == 0 and ladder.sentence.startswith("224 → ?"), "a changed window starts them anew"
-
-
-# 2 · a perceptron for each pixel
-
-
-@pytest.mark.parametrize("row, column, shuffled", [(0, 0, False), (13, 4, True)])
-def test_one_by_one_is_the_perceptron_everywhere(row, column, shuffled):
-    instrument = widgets.pixel_perceptron()
-    set_values(instrument, row=row, column=column, shuffled=shuffled)
-    assert ": the same. Shuffled before or after 1 × 1: the same picture." in instrument.sentence
-
-
-def test_the_perceptrons_sum_subtracts_where_a_number_is_negative():
-    assert widgets.weighted_sum([-1, 0.5, -2], [2, -3, 1], -0.5) == "-1.0 ·  2.00 + 0.5 · -3.00 - 2.0 ·  1.00 - 0.5"
-    *_, lines = widgets.pixel_perceptron().picture.texts
-    assert "− 0.5 = −0.50" in lines.get_text() and "+ −" not in lines.get_text() and "-" not in lines.get_text()
-
-
-def test_three_by_three_sees_neighbours_and_minds_the_shuffle():
-    instrument = widgets.pixel_perceptron()
-    set_values(instrument, window=3)
-    assert "not the same, it sees the neighbours too" in instrument.sentence
-    assert re.search(r"after 3 × 3: pictures that differ by up to [1-9]", instrument.sentence)
-
-
-# 3 · stuck or learning
-
-
-def state(step, loss, spread=0.1):
-    return {"step": step, "loss": loss, "live": 0.5, "gradient": 0.25, "spread": {"block1.1": 1.0, "block4.5": spread}}
-
-
-def recorded():
-    """A result of the experiment "first_steps", made up."""
-    ends = {"xavier": 2.3026, "alive": 1.2, "default": None, "kaiming": 3.0}
-    runs = [
-        {"init": init, "lr": lr, "seed": 0, "states": [state(0, 2.4), state(100, ends[init])]}
-        for init in INITS
-        for lr in (0.05, 0.1)
-    ]
-    return {"data": "fashion_mnist", "runs": runs}
-
-
-@pytest.mark.parametrize(
-    "init, end",
-    [
-        ("xavier", "loss 2.3026, ln 10 = 2.3026: stuck."),
-        ("alive", "loss 1.20, below ln 10 = 2.30: learning."),
-        ("default", "no longer finite: diverged."),
-        ("kaiming", "loss 3.00, above ln 10 = 2.30: worse than guessing."),
-    ],
-)
-def test_the_first_steps_are_told_with_their_end(init, end):
-    instrument = widgets.stuck_or_learning(recorded())
-    set_values(instrument, init=init, lr=0.05, step=0)
-    assert instrument.sentence.startswith(
-        f"{init}, lr 0.05, step 0: loss 2.4, 50% of the channels live, gradient 0.25, the last ReLU's maps, before "
-        "their average, differ across images by 0.1. At step 100:"
-    )
-    assert instrument.sentence.endswith(end) and instrument.button.disabled
-
-
-def test_the_button_runs_the_chosen_case_and_shows_it_as_it_goes(shown):
-    asked, seen = [], []
-
-    def live(init, lr):
-        asked.append((init, lr))
-        for step, loss in ((0, 2.35), (100, 1.5)):
-            yield state(step, loss)
-            seen.append(instrument.sentence)
-
-    instrument = widgets.stuck_or_learning(recorded(), live)
-    set_values(instrument, init="alive", lr=0.1)
-    instrument._ipython_display_()
-    instrument.button.click()
-    assert asked == [("alive", 0.1)] and not instrument.button.disabled
-    assert [sentence.partition(".")[0] for sentence in seen] == ["Live, step 0: loss 2", "Live, step 100: loss 1"]
-    assert [kind for kind, *_ in shown].count("update") == 2
 
 
 # 4 · where it looks
@@ -279,19 +136,6 @@ def test_a_file_is_read_in_the_form_of_either_ipywidgets(form):
     assert widgets._uploaded(value) == content
 
 
-# 5 · the head calculator
-
-
-def test_heads_have_the_parameters_of_the_real_ones():
-    instrument = widgets.head_calculator()
-    set_values(instrument, input_size=99, num_classes=100)
-    for head in HEADS:
-        with torch.device("meta"):
-            model = NiN(head=head, input_size=99, num_classes=100)
-        own = [part for name, part in model.named_children() if name.startswith(("block4", "fc"))]
-        assert f"{head} {sum(p.numel() for part in own for p in part.parameters()):,}" in instrument.sentence
-
-
 # 6 · the shift test
 
 
@@ -341,18 +185,3 @@ def test_the_stop_button_interrupts_a_training_and_nothing_else(shown, monkeypat
     assert interrupts == [1] and monitor.button.disabled and "Stopped" in monitor.result.value
     monitor.stop()
     assert interrupts == [1]
-
-
-# 8 · the cost table
-
-
-def test_the_table_is_sorted_and_its_bars_compare_with_the_largest():
-    table = widgets.cost_table()
-    assert "1,992,166 parameters, 762,297,352 multiply–accumulates" in table.sentence
-    set_values(table, order="multiply–accumulates")
-    names = re.findall(r"<tr><td[^>]*>(\S+?)</td>", table.picture)
-    assert names[0] == "block2.0" and len(names) == 30
-    first = table.picture[table.picture.index("<tbody>") :].partition("</tr>")[0]
-    assert "100.0%" in first and f"{26 * 26 * 256 * 96 * 5 * 5:,}" in first
-    set_values(table, order="bytes of output")
-    assert f"{4 * 96 * 54 * 54:,}" in table.picture[table.picture.index("<tbody>") :].partition("</tr>")[0]

@@ -10,6 +10,7 @@ its working directory: what came out is read from there.
 import argparse
 import asyncio
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ METADATA = {
     "language_info": {"name": "python", "pygments_lexer": "ipython3"},
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
 # nbconvert's pages leave out what `nin_helpers.plots` says of a figure to those who cannot see it.
 FIGURE = """\
 {%- block data_png scoped -%}
@@ -212,25 +214,52 @@ def tags(cell):
 
 
 def write(notebook, path, page=True):
-    """Write the notebook as `path`.ipynb and, for a page, .html; nothing in it names the machine. Return the page.
-
-    The controls of an instrument are left out: without the kernel that made them they would be an error message. Its
-    picture stays.
-    """
-    for cell in notebook.cells:
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+    """Write the notebook as `path`.ipynb and, for a page, .html; nothing in it names the machine. Return the page."""
+    widgets = keep_instruments(notebook)
     resources = {"metadata": {"name": path.stem, "path": str(NOTEBOOKS)}}
     if page:
-        html, _ = HTMLExporter(raw_template=PAGE, embed_images=True).from_notebook_node(notebook, resources)
+        stills = leave_stills(copy.deepcopy(notebook))
+        html, _ = HTMLExporter(raw_template=PAGE, embed_images=True).from_notebook_node(stills, resources)
         html = re.sub(r'(href="\d\d_\w+)\.ipynb', r"\1.html", html)  # from page to page
         path.with_suffix(".html").write_text(html, encoding="utf-8")
-    notebook.metadata = nbformat.from_dict({**METADATA, "kernelspec": notebook.metadata.kernelspec})
+    notebook.metadata = nbformat.from_dict({**METADATA, "kernelspec": notebook.metadata.kernelspec, **widgets})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     temporary = path.with_suffix(".ipynb.part")
     nbformat.write(notebook, temporary)
     temporary.replace(path.with_suffix(".ipynb"))
     return path.with_suffix(".html")
+
+
+def keep_instruments(notebook):
+    """Leave of all widgets the instruments, which need no kernel; return the notebook's metadata with their states.
+
+    The controls of a training are left out: without the kernel that made them they would be an error message. An
+    instrument is named by its cell, not at random as in each run anew.
+    """
+    states = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
+    kept = {}
+    for cell in notebook.cells:
+        for output in list(cell.get("outputs", [])):
+            view = output.get("data", {}).get(WIDGET)
+            if view is None:
+                continue
+            state = states.get(view["model_id"])
+            if state is None or state["model_module"] != "anywidget":
+                cell.outputs.remove(output)
+                continue
+            view["model_id"], layout = f"{cell.id:0<32}", f"{cell.id:1<32}"
+            kept[layout] = states.get(state["state"]["layout"].removeprefix("IPY_MODEL_"), state)
+            kept[view["model_id"]] = {**state, "state": {**state["state"], "layout": f"IPY_MODEL_{layout}"}}
+    return {"widgets": {STATE: {"state": kept, "version_major": 2, "version_minor": 0}}} if kept else {}
+
+
+def leave_stills(notebook):
+    """Leave of each instrument its still, for pages that run no script; return the notebook."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)
+    notebook.metadata.pop("widgets", None)
+    return notebook
 
 
 def history_path(folder, source):

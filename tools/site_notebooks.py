@@ -1,5 +1,6 @@
 """What a page of `make site` shows otherwise than the notebook that it is made from."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 EXERCISES = "04_exercises"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+STATE = "application/vnd.jupyter.widget-state+json"
 FOLD = '<details class="solution"><summary>Solution</summary>'
 
 
@@ -15,7 +17,8 @@ def for_a_page(name, notebook, folder=NOTEBOOKS, words=()):
 
     `words` is {English: translation} of what the page says besides the notebook.
     """
-    leave_out_what_needs_a_kernel(notebook)
+    leave_out_the_set_up(notebook)
+    host_instruments(notebook, dict(words))
     say_what_is_folded(notebook, words)
     if "_solutions_" in name:
         fold_solutions(notebook, json.loads((folder / f"{EXERCISES}.ipynb").read_text(encoding="utf-8")))
@@ -24,15 +27,35 @@ def for_a_page(name, notebook, folder=NOTEBOOKS, words=()):
     return notebook, [figure["alt"] for figure in figures]
 
 
-def leave_out_what_needs_a_kernel(notebook):
-    """Remove the set-up for Colab, and the controls of widgets: the picture beside them stays."""
-    notebook["metadata"].pop("widgets", None)
+def leave_out_the_set_up(notebook):
+    """Remove the set-up for Colab."""
     notebook["cells"] = [
         cell for cell in notebook["cells"] if not (cell["cell_type"] == "code" and "google.colab" in text(cell))
     ]
+
+
+def host_instruments(notebook, words):
+    """Put in place of each instrument its still and, beside it, the state from which instruments.js makes it live."""
+    states = notebook["metadata"].pop("widgets", {}).get(STATE, {}).get("state", {})
     for cell in notebook["cells"]:
-        if "outputs" in cell:
-            cell["outputs"] = [output for output in cell["outputs"] if WIDGET not in output.get("data", {})]
+        for output in cell.get("outputs", []):
+            view = output.get("data", {}).pop(WIDGET, None)
+            if view is not None:
+                output["data"] = {"text/html": still(states[view["model_id"]], output, words)}
+
+
+def still(model, output, words):
+    """Return an instrument's still as HTML, with the values of its model, and its words in the page's language."""
+    state = {key: value for key, value in model["state"].items() if not key.startswith("_") or key in ("_esm", "_css")}
+    state["words"] = {english: word for english, word in words.items() if english in state["_esm"]}
+    for buffer in model.get("buffers", []):  # bytes, as Base64
+        state[buffer["path"][0]] = {"base64": buffer["data"]}
+    values = json.dumps(state, ensure_ascii=False).replace("</", "<\\/")
+    picture = html.escape("".join(output["data"].get("text/plain", "")))
+    if "image/png" in output["data"]:
+        source = "".join(output["data"]["image/png"]).replace("\n", "")
+        picture = f'<img alt="{picture}" src="data:image/png;base64,{source}">'
+    return f'<div class="nin-still">{picture}<script type="application/json">{values}</script></div>'
 
 
 def say_what_is_folded(notebook, words=()):

@@ -18,7 +18,7 @@ import tarfile
 import urllib.request
 
 import nbformat
-from chapter import FIGURE, NOTEBOOKS, ROOT, tags
+from chapter import FIGURE, NOTEBOOKS, ROOT, leave_stills, tags
 from nbconvert import SlidesExporter
 
 MAIN_LINE = "0[1-4]_*.ipynb"
@@ -86,7 +86,7 @@ def main(arguments=None):
         return 1
     for path in paths:
         page = CACHE.parent / f"{path.stem}.html"
-        page.write_text(make_deck(nbformat.read(path, 4), assets), encoding="utf-8")
+        page.write_text(make_deck(leave_stills(nbformat.read(path, 4)), assets), encoding="utf-8")
         print(page)
     return 0
 
