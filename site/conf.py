@@ -43,6 +43,7 @@ html_js_files = [
     ("instruments.js", {"defer": "defer"}),
 ]
 html_use_index = False
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system; without it the console has an error
 templates_path = ["."]
 html_theme_options = {
     "article_header_end": ["languages.html", "article-header-buttons.html"],
@@ -126,7 +127,7 @@ def prepare(app, docname, source):
 def close_folds(app, doctree):
     """Close each fold where its section ends: the cells and headings in between are parts of it."""
     for node in list(doctree.findall(nodes.raw)):
-        if FOLD.partition("<summary>")[0] in node.astext():
+        if FOLD in node.astext():
             node.parent.append(nodes.raw("", "</details>", format="html"))
 
 

@@ -45,17 +45,20 @@ def test_a_folded_cell_says_what_it_hides(source, what):
     notebook, _ = tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]})
     prompts = {"code_prompt_show": f"Show the {what}", "code_prompt_hide": f"Hide the {what}"}
     assert notebook["cells"][0]["metadata"]["mystnb"] == prompts
+    notebook, _ = tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]}, words={f"Show the {what}": "Göster"})
+    assert notebook["cells"][0]["metadata"]["mystnb"] == {**prompts, "code_prompt_show": "Göster"}
 
 
 def test_a_fold_opens_where_the_solution_begins():
     exercises = markdown("# 4\n\nFirst.", "Help.\n\n## 1 · One\n\nDo this.\n\nAnd that.", "## 2 · Two\n\nDo it.")
     solutions = markdown("# 5\n\nFirst.", "Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\nDone.\n\nAnd that.",
                          "So it is.\n\n## 2 · Two\n\nDo it.", "## The end\n\nWell.")  # fmt: skip
-    tool.fold_solutions(solutions, exercises)
+    tool.fold_solutions(solutions, exercises, "Çözüm")
+    fold = '<details class="solution"><summary>Çözüm</summary>'
     assert [tool.text(cell) for cell in solutions["cells"]] == [
         "# 5\n\nFirst.",
-        f"Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\n{tool.FOLD}\n\nDone.\n\nAnd that.",
-        f"So it is.\n\n## 2 · Two\n\nDo it.\n\n{tool.FOLD}",
+        f"Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\n{fold}\n\nDone.\n\nAnd that.",
+        f"So it is.\n\n## 2 · Two\n\nDo it.\n\n{fold}",
         "## The end\n\nWell.",
     ]
 

@@ -73,9 +73,18 @@ def in_language(notebook, language, memory):
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = translate("".join(cell["source"]), memory).splitlines(keepends=True)
-        for figure in figures(cell):
-            figure["alt"] = memory.get((ALT, figure["alt"])) or MARK + figure["alt"]
+        for output in cell.get("outputs", []):
+            describe(output, memory)
     return notebook
+
+
+def describe(output, memory):
+    """Translate what an output says of its figure; an instrument says it in its text, too."""
+    for figure in figures({"outputs": [output]}):
+        english = figure["alt"]
+        figure["alt"] = memory.get((ALT, english)) or MARK + english
+        if "".join(output["data"].get("text/plain", "")) == english:
+            output["data"]["text/plain"] = figure["alt"]
 
 
 def to_run(notebook):
