@@ -9,6 +9,7 @@ JOBS ?= 2
 # more options for JupyterLab, such as LAB_FLAGS="--no-browser --port 9999"
 LAB_FLAGS ?=
 GPU_MINUTES ?= 25
+NPM := $(shell command -v npm)
 BIN := .venv/bin
 CHAPTER = @$(BIN)/python tools/chapter.py --only "$(ONLY)" --cell-timeout $(CELL_TIMEOUT)
 APPENDIX := notebooks/frameworks
@@ -17,7 +18,7 @@ FRAMEWORKS := jax keras mxnet paddle
 REFERENCE := build/frameworks/pytorch.safetensors
 
 .PHONY: help setup chapter lab test test-browser test-colab test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
-.PHONY: lint format notebooks translations site slides stamp requirements gpu-results clean
+.PHONY: lint format notebooks translations site slides stills stamp requirements gpu-results clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -56,13 +57,20 @@ $(FRAMEWORKS:%=test-%): test-%: setup-%
 $(REFERENCE): $(addprefix $(APPENDIX)/,reference.py nin_pytorch.py weights.py) $(wildcard nin_helpers/*.py) | setup
 	$(BIN)/python $<
 
-lint: setup ## ruff alone
+lint: setup ## ruff, and Biome where npm is there (in CI always)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(if $(NPM)$(CI),npm ci --silent && npx biome ci)
 
 format: setup ## format the code; how the notebooks' cells are laid out is theirs to say
 	$(BIN)/ruff check --fix --extend-exclude "*.ipynb" .
 	$(BIN)/ruff format .
+	$(if $(NPM)$(CI),npm ci --silent && npx biome check --write)
+
+stills: setup ## take the pictures of the instruments that a notebook shows where no script runs
+	$(BIN)/uv pip install --python $(BIN)/python --requirement tests/browser/requirements.txt
+	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/python tools/stills.py
 
 notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb (ONLY=03 for one)
 	@$(BIN)/python tools/exercises.py
@@ -74,6 +82,7 @@ translations: setup ## bring locale/ up to date with the English notebooks, writ
 site: ## build the notebooks as pages to read, in six languages, in build/site, and check them; needs no PyTorch
 	@$(PYTHON) tools/environment.py site
 	@.venv-site/bin/python tools/build_site.py
+	@PYTHONPATH=. .venv-site/bin/python tools/export_networks.py build/site/_static/network
 	@.venv-site/bin/python tools/check_site.py build/site
 
 slides: setup ## make slides of notebooks 1 to 4, a file each in build/slides, from their committed outputs

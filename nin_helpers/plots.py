@@ -294,30 +294,6 @@ def show_maps(images, maps, titles, heading="", columns=3, brightest=None, centr
     return figure
 
 
-def plot_way(image, blocks, title="", count=6):
-    """Draw an image's way through a network: of each block, some maps behind its window and its 1 × 1 layers.
-
-    image: (height, width). blocks: {block: (maps, maps)} as `diagnostics.block_maps` has them, of one image each. The
-    `count` maps are those that vary most from pixel to pixel.
-    """
-    figure, axes = _subplots(
-        len(blocks) + 1, 2 * count + 1, title=title, figsize=(10, len(blocks) + 1),
-        width_ratios=[1] * count + [0.4] + [1] * count,
-    )  # fmt: skip
-    figure.get_layout_engine().set(h_pad=0.13)  # for the words above each row
-    for axis in axes.flat:
-        axis.axis("off")
-    axes[0, 0].imshow(image, cmap="gray")
-    for row, (name, pair) in zip(axes[1:], blocks.items()):
-        for half, maps, part in ((row[:count], pair[0][0], "window"), (row[count + 1 :], pair[1][0], "1 × 1 layers")):
-            maps = np.asarray(maps)
-            for axis, channel in zip(half, maps.std(axis=(1, 2)).argsort()[::-1]):
-                axis.imshow(maps[channel], cmap="viridis", vmin=0)
-            text = f"{name}, {part}: {len(maps)} maps of {maps.shape[1]} × {maps.shape[2]}"
-            half[0].text(0, 1.06, text, fontsize=8.5, transform=half[0].transAxes).set_in_layout(False)
-    return figure
-
-
 def _image_grid(images, titles, heading, columns, size):
     """Draw images under their titles in a grid of cells of `size` inches; return the figure and the images' axes."""
     rows = math.ceil(len(images) / columns)
@@ -341,42 +317,6 @@ def _colour_map(picture, beside, values, centres, brightest=None):
     if centres is not None:
         picture.scatter(*np.meshgrid(centres, centres), 36, values, marker="s", edgecolors="white", **style)
     return beside.imshow(values, **style)
-
-
-def plot_class_map(image, values, logits, chosen, title="", centres=None):
-    """Draw an image (height, width), a class's map (h, w), and the logits {class: number}, one chosen, side by side."""
-    figure, (left, middle, right) = _subplots(1, 3, title=title, figsize=(9, 3.2), width_ratios=[1, 1, 1.4])
-    left.imshow(image, cmap="gray")
-    figure.colorbar(_colour_map(left, middle, values, centres), ax=middle, shrink=0.7)
-    for axis, text in ((left, "picture"), (middle, f"map of {chosen}")):
-        axis.set_title(text, fontsize=10)
-        axis.axis("off")
-    colours = [ORANGE if name == chosen else BLUE for name in logits]
-    bars = right.barh(range(len(logits)), list(logits.values()), color=colours)
-    right.bar_label(bars, [f"{value:.2f}" for value in logits.values()], padding=3, fontsize=8)
-    right.set(xlabel="logit: the mean of the class's map")
-    _name_rows(right, [f"▸ {name}" if name == chosen else name for name in logits])
-    right.margins(x=0.22)
-    return figure
-
-
-def plot_answers(image, answers, xlabel, title=""):
-    """Draw an image (height, width) beside what networks answer: {network: {class: number}}, bars side by side."""
-    figure, (left, right) = _subplots(1, 2, title=title, figsize=(9, 4), width_ratios=[1, 1.7])
-    left.imshow(image, cmap="gray")
-    left.axis("off")
-    height = 0.8 / len(answers)
-    fillings = zip(itertools.cycle(COLOURS), itertools.cycle(("", "///", "...")))
-    for row, ((name, numbers), (colour, hatch)) in enumerate(zip(answers.items(), fillings)):
-        places = np.arange(len(numbers)) + (row - (len(answers) - 1) / 2) * height
-        style = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": name}
-        bars = right.barh(places, list(numbers.values()), height, **style)
-        right.bar_label(bars, [f"{value:.1f}".replace("-", "−") for value in numbers.values()], padding=2, fontsize=7)
-    right.set(xlabel=xlabel)
-    _name_rows(right, numbers)
-    right.margins(x=0.12)
-    right.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(answers), frameon=False)
-    return figure
 
 
 def plot_roofline(points, matrix_rate, memory_rate, title=""):

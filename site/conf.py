@@ -35,9 +35,13 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 html_math_renderer = "mathml"  # browsers typeset it by themselves, without a script from elsewhere
 html_theme = "sphinx_book_theme"
-html_static_path = ["site.css", "instruments.js"]
+html_static_path = ["site.css", "network.js", "instruments.js"]
 html_css_files = ["site.css"]
-html_js_files = [("instruments.js", {"defer": "defer"})]  # no module: over file:// a browser would not load it
+# no modules: over file:// a browser would not load them
+html_js_files = [
+    ("network.js", {"defer": "defer", "data-networks": "../../_static/network/" if LANGUAGE else "network/"}),
+    ("instruments.js", {"defer": "defer"}),
+]
 html_use_index = False
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system; without it the console has an error
 templates_path = ["."]

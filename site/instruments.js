@@ -24,10 +24,15 @@ function modelOf(state) {
       for (const name of names.split(" ")) listeners.set(name, [...(listeners.get(name) ?? []), listener]);
     },
     off: (names, listener) => {
-      for (const name of names.split(" ")) listeners.set(name, (listeners.get(name) ?? []).filter((each) => each !== listener));
+      for (const name of names.split(" "))
+        listeners.set(
+          name,
+          (listeners.get(name) ?? []).filter((each) => each !== listener),
+        );
     },
     save_changes() {},
-    send: (content, _, buffers) => window.ninKernel?.(content, buffers ?? [], (answer, views) => emit("msg:custom", answer, views ?? [])),
+    send: (content, _, buffers) =>
+      window.ninKernel?.(content, buffers ?? [], (answer, views) => emit("msg:custom", answer, views ?? [])),
   };
   return model;
 }

@@ -6,7 +6,7 @@ const state = { waiting: Promise.resolve(), ready: null };
 const BLOCKS = [1, 2, 3, 4].flatMap((number) => [`block${number}.before`, `block${number}.after`]);
 const OUTPUTS = { logits: ["logits"], maps: ["block4.after"], blocks: BLOCKS };
 
-onmessage = ({ data }) => {
+self.onmessage = ({ data }) => {
   const reply = (message, buffers = []) => postMessage({ key: data.key, message, buffers }, buffers);
   const run = async () => {
     state.ready ??= load((loaded, total) => reply({ kind: "progress", loaded, total }));

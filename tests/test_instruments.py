@@ -18,7 +18,7 @@ from nin_helpers.architecture import BLOCKS, HEADS, POOL, head_parameters, small
 from nin_helpers.instruments.base import FOLDER, fingerprint, source
 from nin_helpers.nin import NiN
 from nin_helpers.resources import layer_costs
-from nin_helpers.shapes import conv_output_size
+from nin_helpers.shapes import conv_output_size, fields
 
 stills = load("stills")
 EXAMPLES = stills.examples()
@@ -68,6 +68,17 @@ def test_a_ladder_is_a_real_forward_pass_with_rows_that_no_window_reaches():
                 same = [size_of(n, window["k"], window["s"], window["p"]) == output for n in sizes]
                 assert same == [True, False]
             size = output
+
+
+@needs_node
+def test_each_place_sees_the_packages_pixels():
+    draw = random.Random(3).randint
+    cases = [
+        [draw(250, 400), [{"k": draw(1, 9), "s": draw(1, 4), "p": draw(0, 4)} for _ in range(3)]] for _ in range(500)
+    ]
+    for (size, windows), found in zip(cases, reckon("fields", cases)):
+        expected = fields(size, [(window["k"], window["s"], window["p"]) for window in windows])
+        assert [tuple(place) for place in found] == expected
 
 
 @needs_node

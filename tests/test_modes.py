@@ -8,6 +8,7 @@ from tiny import tiny_config
 from torch import nn
 
 from nin_helpers.diagnostics import class_maps, diagnose, map_states, shift_accuracy
+from nin_helpers.instruments import ShiftTest
 from nin_helpers.layer_table import layer_table
 from nin_helpers.modes import evaluating
 from nin_helpers.resources import (
@@ -21,7 +22,6 @@ from nin_helpers.resources import (
 )
 from nin_helpers.roofline import time_layers
 from nin_helpers.training import predict
-from nin_helpers.widgets import shift_test
 
 SHAPE = (4, 1, 8, 8)
 PICTURES = torch.zeros(SHAPE, dtype=torch.uint8)
@@ -31,7 +31,7 @@ LOOKS = {
     "map_states": lambda model: map_states(model, torch.rand(SHAPE)),
     "shift_accuracy": lambda model: shift_accuracy(model, torch.rand(SHAPE), torch.arange(4) % 3, (0, 1)),
     "predict": lambda model: predict(model, PICTURES, tiny_config()),
-    "shift_test": lambda model: shift_test({"it": model}, PICTURES, torch.arange(4) % 3, "abc", tiny_config()),
+    "shift_test": lambda model: ShiftTest({"it": model}, PICTURES, torch.arange(4) % 3, "abc", tiny_config()),
     "time_layers": lambda model: time_layers(model, torch.rand(SHAPE), seconds=0.001),
     "count_parameters": count_parameters,
     "layer_table": lambda model: layer_table(model, SHAPE),

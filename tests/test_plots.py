@@ -49,7 +49,6 @@ MANY = {
     "plot_curves": ({name: {0: [0.5]} for name in NINE}, "shift", "accuracy"),
     "plot_followers": ({name: [1.0] for name in NINE},),
     "plot_costs": ({name: (1, 1, 1) for name in NINE},),
-    "plot_answers": (np.zeros((4, 4)), {name: {"cat": 1.0} for name in NINE}, "logit"),
     "plot_roofline": ({(name, "window"): [(100, 10, 1.0)] for name in NINE}, 80.0, 20.0),
     "plot_trace": ([(name, "operation", 0.0, 1.0) for name in NINE], 0.5),
 }
@@ -77,14 +76,6 @@ def test_the_look_is_one_and_stays_with_our_figures():
 
 
 # the figures, one by one
-
-
-def test_the_way_shows_the_maps_that_vary_most_behind_window_and_per_pixel_layers():
-    maps = np.arange(8.0).reshape(1, 8, 1, 1) * np.arange(6).reshape(1, 1, 3, 2)
-    figure = plots.plot_way(np.zeros((4, 4)), {"block1": (maps, maps[:, :3])}, "title", count=2)
-    shown = [axis for axis in figure.axes if axis.images]
-    assert [axis.images[0].get_array().max() for axis in shown] == [0, 35, 30, 10, 5]
-    assert [text.get_text() for text in shown[1].texts] == ["block1, window: 8 maps of 3 × 2"]
 
 
 def test_images_are_shown_with_their_titles():
@@ -247,25 +238,7 @@ def test_a_trace_is_one_lane_in_milliseconds_with_each_kinds_share_and_the_backw
     assert [text.get_text() for text in figure.legends[0].texts] == ["convolution 75%", "ReLU 25%"]
 
 
-# the instruments' pictures
-
-
-def test_a_class_map_stands_beside_the_picture_and_names_its_class():
-    values = np.array([[0.0, 2.0], [1.0, 3.0]])
-    figure = plots.plot_class_map(np.zeros((28, 28)), values, {"cat": 1.5, "dog": 0.5}, "cat", centres=[8, 20])
-    left, middle, right, _ = figure.axes
-    assert (middle.images[0].get_array() == values).all() and middle.get_title() == "map of cat"
-    assert left.collections[0].get_offsets().tolist() == [[8, 8], [20, 8], [8, 20], [20, 20]]
-    assert [label.get_text() for label in right.get_yticklabels()] == ["▸ cat", "dog"]
-    assert [bar.get_width() for bar in right.patches] == [1.5, 0.5]
-
-
-def test_answers_stand_side_by_side():
-    answers = {"one": {"cat": 1.0, "dog": 2.0}, "other": {"cat": 3.0, "dog": 4.0}}
-    _, right = plots.plot_answers(np.zeros((4, 4)), answers, "logit", "title").axes
-    assert [bar.get_width() for bar in right.patches] == [1, 2, 3, 4]
-    assert len({bar.get_hatch() for bar in right.patches}) == 2, "told apart by more than colour"
-    assert len({round(bar.get_y(), 6) for bar in right.patches}) == 4
+# the start page
 
 
 def test_the_idea_has_a_map_a_bar_and_a_name_for_each_class():

@@ -36,14 +36,15 @@ LAYERS = (
     "training.loop",
     "experiments.specs experiments.results experiments.summary",
     "experiments.cases",
-    "experiments.columns experiments.measurements experiments.workers experiments.pretrained",
+    "experiments.columns experiments.measurements experiments.workers experiments.pretrained experiments.pretrained_fc",
     "experiments.search",
     "experiments.runner",
     "plots exercises.answers exercises.predictions",
     "exercises.costs exercises.networks exercises.recipe",
     "exercises.verdict",
     "instruments.base",
-    "instruments.arithmetic instruments.networks widgets __main__",
+    "instruments.arithmetic",
+    "instruments.networks widgets __main__",
 )
 PACKAGE = ROOT / "nin_helpers"
 MODULES = sorted(

@@ -28,6 +28,9 @@ def examples():
         instruments.HeadCalculator(),
         instruments.CostTable(),
         instruments.StuckOrLearning(load_result("first_steps")),
+        instruments.WhereItLooks(),
+        instruments.ShiftTest(),
+        instruments.Journey(),
     )
     return {instrument.module: instrument for instrument in made}
 

@@ -59,7 +59,8 @@ def features(body, images, config, work):
     for number, part in enumerate(images.split(PART)):
         path = work / f"features_{number:03}.safetensors"
         if not path.exists():
-            write_weights(path, {"features": predict(body, part, config, RECIPE["feature_precision"]).flatten(1).half()}, {})
+            found = predict(body, part, config, RECIPE["feature_precision"])
+            write_weights(path, {"features": found.flatten(1).half()}, {})
         parts.append(read_weights(path)[0]["features"])
     return torch.cat(parts)
 
@@ -83,8 +84,9 @@ def train_head(maps, labels, num_classes):
 def card(weights, data, config, out, seconds):
     """Write what is to be known of the head to `out`, and return it: measured as the file is read back, in FP32.
 
-    seconds: of the head's training, without the features. Its one run has the head's test_accuracy, and as "shifts" the accuracy, 0 to 1, of the averaged
-    and of the connected head on the first test images moved by so many pixels, as `shift_accuracy` measures it.
+    seconds: of the head's training, without the features. Its one run has the head's test_accuracy, and as "shifts" the
+    accuracy, 0 to 1, of the averaged and of the connected head on the first test images moved by so many pixels, as
+    `shift_accuracy` measures it.
     """
     models = {"gap": load_pretrained(), "fc": load_pretrained_fc(weights)}
     answers = predict(models["fc"], data.test.images, config)

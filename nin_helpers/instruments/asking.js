@@ -1,5 +1,6 @@
 /** Asking a network: the kernel's in a notebook, the package's on a page. One question is in flight, then the newest. */
 import { element, translator } from "./parts.js";
+import { chosenPicture } from "./pictures.js";
 
 const PATIENCE = 20_000; // milliseconds without a word: then nobody is there to answer
 const NOBODY = "No network answers. In a notebook, run this cell first; its kernel has the network.";
@@ -10,12 +11,13 @@ export function isPage() {
 }
 
 /**
- * Return {node, ask}: what is loading or went wrong, to be shown; and ask(request, picture), which asks when it can.
+ * Return {node, ask, failed}: what is loading or went wrong, to be shown; ask(request, picture), which asks when it can;
+ * and failed(), whether the last question had no answer.
  *
  * request: {networks, want, size, moved}. picture: bytes, grey. answered: called with {size, logits: {network: numbers},
- * maps: {name: {shape, data}}} and the request.
+ * maps: {name: {shape, data}}, picture, request}. changed: called when an answer, or its want, is to be shown.
  */
-export function asking(model, answered) {
+export function asking(model, answered, changed) {
   const t = translator(model);
   const bar = element("progress");
   const text = element("span");
@@ -35,11 +37,12 @@ export function asking(model, answered) {
   };
   const land = (message, buffers) => {
     clearTimeout(timer);
-    const { request } = flying;
+    const asked = flying;
     flying = null;
     loading.hidden = true;
     problem.textContent = message.kind === "error" ? `✗ ${t(message.message)}` : "";
-    if (message.kind === "answer") answered(unpack(message, buffers), request);
+    if (message.kind === "answer") answered({ ...unpack(message, buffers), ...asked });
+    changed();
     fly();
   };
   model.on("msg:custom", (message, buffers) => {
@@ -55,7 +58,7 @@ export function asking(model, answered) {
     next = { request, picture };
     fly();
   };
-  return { node: element("div", {}, loading, problem), ask };
+  return { node: element("div", {}, loading, problem), ask, failed: () => problem.textContent !== "" };
 }
 
 function unpack({ size, logits, shapes }, buffers) {
@@ -83,14 +86,27 @@ export function largest(numbers) {
 export function firstAnswer(model) {
   const { size, logits, maps } = model.get("first");
   if (isPage()) model.set("size", model.get("page_size"));
-  const arrays = Object.entries(maps).map(([name, { shape, data }]) => [name, { shape, data: Float32Array.from(data) }]);
-  return { size, logits, maps: Object.fromEntries(arrays) };
+  const arrays = Object.entries(maps).map(([name, { shape, data }]) => [
+    name,
+    { shape, data: Float32Array.from(data) },
+  ]);
+  const moved = [model.get("down") ?? 0, model.get("right") ?? 0];
+  return {
+    size,
+    logits,
+    maps: Object.fromEntries(arrays),
+    picture: chosenPicture(model),
+    request: { moved, number: model.get("number") },
+  };
 }
 
 /** Return, for a page, whose answers are shown. here: whether they were computed on this page. */
 export function whoAnswers(model, here) {
   const t = translator(model);
   if (!isPage()) return "";
-  if (here) return t("On this page the network that comes with the package answers, trained on Fashion-MNIST at 195 pixels.");
-  return t("This is what the notebook's network answered. Change something, and the network that comes with the package is loaded (18 MB) and answers here.");
+  if (here)
+    return t("On this page the network that comes with the package answers, trained on Fashion-MNIST at 195 pixels.");
+  return t(
+    "This is what the notebook's network answered. Change something, and the network that comes with the package is loaded (18 MB) and answers here.",
+  );
 }

@@ -33,7 +33,8 @@ export default {
     let arranged = rows.map((_, i) => i).join();
     const draw = () => {
       const size = model.get("input_size");
-      if (size < smallest) throw new Refusal(t("{size} pixels are too few: {smallest} is the smallest that works", { size, smallest }));
+      if (size < smallest)
+        throw new Refusal(t("{size} pixels are too few: {smallest} is the smallest that works", { size, smallest }));
       const costs = layerCosts(layers, model.get("channels"), size);
       const keys = Object.values(KEYS);
       const largest = keys.map((key) => Math.max(1, ...costs.map((cost) => cost[key])));
@@ -54,7 +55,9 @@ export default {
       heads.forEach((head, i) => {
         head.setAttribute("aria-sort", Object.keys(KEYS)[i] === order ? "descending" : "none");
       });
-      const totals = Object.entries(KEYS).map(([name, key]) => `${commas(costs.reduce((sum, cost) => sum + cost[key], 0))} ${t(name)}`);
+      const totals = Object.entries(KEYS).map(
+        ([name, key]) => `${commas(costs.reduce((sum, cost) => sum + cost[key], 0))} ${t(name)}`,
+      );
       return t("{size} × {size} pixels, by {order}: {first} comes first. In all {totals}.", {
         size,
         order: t(order),

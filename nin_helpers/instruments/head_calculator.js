@@ -29,7 +29,8 @@ export default {
     const draw = () => {
       const [size, classes, features] = ["input_size", "classes", "features"].map((name) => model.get(name));
       const side = lastSize(size, windows);
-      if (side === null) throw new Refusal(t("{size} pixels are too few: {smallest} is the smallest that works", { size, smallest }));
+      if (side === null)
+        throw new Refusal(t("{size} pixels are too few: {smallest} is the smallest that works", { size, smallest }));
       const counts = headParameters(side, classes, features);
       for (const { head, fill, count, text } of cells) {
         fill.style.width = `${100 * share(counts[head])}%`;

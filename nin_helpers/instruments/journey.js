@@ -5,14 +5,16 @@ import { element, mount, put, svg, translator } from "./parts.js";
 import { bytesOf, chooser, chosenPicture, paint } from "./pictures.js";
 
 const SHOWN = 8; // maps of each half
-const HALVES = ["before", "after"];
-const [WIDTH, HEIGHT] = [300, 130]; // of the column of channels, in its own units
+const HALVES = ["before", "after"]; // the 1 × 1 layers
+const [WIDTH, HEIGHT, HIGH] = [240, 176, 54]; // of the drawing of one pixel's channels and of each of its two parts, in its own units
 
 /** Return the windows from the picture to the maps of each block. */
 function windowsOf(model) {
   const [k, s] = model.get("pool");
   const blocks = model.get("blocks").map(([kernel, stride, padding]) => ({ k: kernel, s: stride, p: padding }));
-  return blocks.map((_, number) => blocks.slice(0, number + 1).flatMap((block, i) => (i < number ? [block, { k, s, p: 0 }] : [block])));
+  return blocks.map((_, number) =>
+    blocks.slice(0, number + 1).flatMap((block, i) => (i < number ? [block, { k, s, p: 0 }] : [block])),
+  );
 }
 
 /**
@@ -29,7 +31,11 @@ function halfOf({ shape, data }) {
     const values = data.subarray(channel * area, (channel + 1) * area);
     return { channel, values, most: values.reduce((a, b) => Math.max(a, b), 1e-9) };
   });
-  return { shape, maps, column: (row, column) => Array.from({ length: channels }, (_, c) => data[c * area + row * width + column]) };
+  return {
+    shape,
+    maps,
+    column: (row, column) => Array.from({ length: channels }, (_, c) => data[c * area + row * width + column]),
+  };
 }
 
 /** Return the block, row and column that the model has. */
@@ -55,20 +61,30 @@ function firstHalves(model) {
 
 /** Return a block as it is shown, {node, draw}: its maps before and after, in each a frame around the pixel. */
 function blockRow(model, number, t, seePlace) {
-  const halves = HALVES.map(() => Array.from({ length: SHOWN }, () => [element("canvas", { width: 1, height: 1 }), element("i")]));
+  const halves = HALVES.map(() =>
+    Array.from({ length: SHOWN }, () => [element("canvas", { width: 1, height: 1 }), element("i"), element("span")]),
+  );
+  const isClass = (half) => half === 1 && number + 1 === model.get("blocks").length; // the maps of the classes
+
   const captions = HALVES.map(() => element("figcaption"));
   let shape = [0, 1, 1];
   const pick = (event, canvas) => {
     if (!event.buttons && event.type !== "pointerdown") return;
     const box = canvas.getBoundingClientRect();
-    const place = (at, start, length, count) => Math.max(0, Math.min(count - 1, Math.floor(((at - start) / length) * count)));
-    seePlace(number, place(event.clientY, box.top, box.height, shape[1]), place(event.clientX, box.left, box.width, shape[2]));
+    const place = (at, start, length, count) =>
+      Math.max(0, Math.min(count - 1, Math.floor(((at - start) / length) * count)));
+    seePlace(
+      number,
+      place(event.clientY, box.top, box.height, shape[1]),
+      place(event.clientX, box.left, box.width, shape[2]),
+    );
   };
   const step = (event) => {
     const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!way) return;
     event.preventDefault();
-    const here = model.get("block") === number ? [model.get("row"), model.get("column")] : [shape[1] >> 1, shape[2] >> 1];
+    const here =
+      model.get("block") === number ? [model.get("row"), model.get("column")] : [shape[1] >> 1, shape[2] >> 1];
     seePlace(number, ...[0, 1].map((k) => Math.max(0, Math.min(shape[k + 1] - 1, here[k] + way[k]))));
   };
   const figures = halves.map((cells, half) => {
@@ -76,8 +92,15 @@ function blockRow(model, number, t, seePlace) {
       canvas.addEventListener("pointerdown", (event) => pick(event, canvas));
       canvas.addEventListener("pointermove", (event) => pick(event, canvas));
     }
-    const label = t("block {number}, {half} the 1 × 1 layers: the arrow keys choose a pixel", { number: number + 1, half: t(HALVES[half]) });
-    const grid = element("div", { class: "nin-grid", tabindex: 0, role: "application", "aria-label": label }, ...cells.map((cell) => element("div", {}, ...cell)));
+    const label = t("block {number}, {half} the 1 × 1 layers: the arrow keys choose a pixel", {
+      number: number + 1,
+      half: t(HALVES[half]),
+    });
+    const grid = element(
+      "div",
+      { class: "nin-grid", tabindex: 0, role: "application", "aria-label": label },
+      ...cells.map((cell) => element("div", {}, ...cell)),
+    );
     grid.addEventListener("keydown", step);
     return element("figure", {}, captions[half], grid);
   });
@@ -85,13 +108,25 @@ function blockRow(model, number, t, seePlace) {
   const arrow = element("span", { class: "nin-arrow", "aria-hidden": true }, "→");
   const node = element("section", { class: "nin-block" }, head, figures[0], arrow, figures[1]);
   const draw = (pair) => {
-    const texts = [t("its window saw"), t("its 1 × 1 layers made of it")];
+    const texts = [
+      t("its {kernel} × {kernel} window", { kernel: model.get("blocks")[number][0] }),
+      t("its 1 × 1 layers"),
+    ];
     pair.forEach((half, i) => {
       shape = half.shape;
-      captions[i].textContent = t("{what}: {channels} maps of {height} × {width}", { what: texts[i], channels: shape[0], height: shape[1], width: shape[2] });
-      halves[i].forEach(([canvas, frame], k) => {
+      const size = t("{channels} maps of {height} × {width}", {
+        channels: shape[0],
+        height: shape[1],
+        width: shape[2],
+      });
+      captions[i].replaceChildren(texts[i], element("br"), size);
+      halves[i].forEach(([canvas, frame, name], k) => {
         canvas.parentNode.hidden = k >= half.maps.length;
-        if (k < half.maps.length) glow(canvas, half.maps[k], shape);
+        if (k >= half.maps.length) return;
+        const { channel } = half.maps[k];
+        glow(canvas, half.maps[k], shape);
+        canvas.title = t("channel {channel}", { channel });
+        name.textContent = isClass(i) ? t(model.get("classes")[channel]) : "";
         Object.assign(frame.style, { width: `${100 / shape[2]}%`, height: `${100 / shape[1]}%` });
       });
     });
@@ -111,33 +146,53 @@ function glow(canvas, { values, most }, [, height, width]) {
   const image = new ImageData(width, height);
   values.forEach((value, i) => {
     const level = Math.max(0, value) / most;
-    image.data.set([255 * Math.min(1, 1.6 * level * level + 0.05), 255 * level ** 0.8 * 0.92, 70 + 130 * level * (1 - level) * 1.6, 255], 4 * i);
+    image.data.set(
+      [
+        255 * Math.min(1, 1.6 * level * level + 0.05),
+        255 * level ** 0.8 * 0.92,
+        70 + 130 * level * (1 - level) * 1.6,
+        255,
+      ],
+      4 * i,
+    );
   });
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Return the column of one pixel's channels before and after the 1 × 1 layers, strongest first: {node, draw}. */
+/** Return the channels of one pixel before and after the 1 × 1 layers, strongest first, one above the other: {node, draw}. */
 function columns(t) {
+  const bottoms = [HIGH + 14, HEIGHT - 2];
+  const frames = bottoms.map((bottom) =>
+    svg("rect", { class: "nin-frame", x: 0, y: bottom - HIGH, width: WIDTH, height: HIGH }),
+  );
   const paths = HALVES.map(() => svg("path", { class: "nin-column" }));
-  const counts = HALVES.map(() => svg("text", { y: HEIGHT - 4, "text-anchor": "middle" }));
-  const lines = Array.from({ length: 9 }, () => svg("line"));
-  const lefts = [0, 180];
-  const wide = 120;
-  lines.forEach((line, i) => {
-    const ends = [Math.floor(i / 3), i % 3].map((place) => 22 + place * 38);
-    for (const [name, value] of Object.entries({ x1: 128, x2: 172, y1: ends[0], y2: ends[1] })) line.setAttribute(name, value);
-  });
-  counts.forEach((count, i) => {
-    count.setAttribute("x", lefts[i] + wide / 2);
-  });
-  const node = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "nin-columns", "aria-hidden": true }, ...lines, ...paths, ...counts);
+  const counts = bottoms.map((bottom) => svg("text", { x: WIDTH, y: bottom - HIGH - 3, "text-anchor": "end" }));
+  const heads = bottoms.map((bottom, i) => svg("text", { x: 0, y: bottom - HIGH - 3 }, t(HALVES[i])));
+  const ends = [0, 1, 2].map((place) => (WIDTH * (place + 0.5)) / 3);
+  const lines = ends.flatMap((x1) =>
+    ends.map((x2) => svg("line", { x1, x2, y1: bottoms[0] + 3, y2: bottoms[1] - HIGH - 15 })),
+  );
+  const node = svg(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "nin-columns", "aria-hidden": true },
+    ...frames,
+    ...lines,
+    ...paths,
+    ...heads,
+    ...counts,
+  );
   const draw = (pair) => {
     pair.forEach((channels, i) => {
       const sorted = [...channels].sort((a, b) => b - a);
-      const [most, step] = [Math.max(sorted[0], 1e-9), wide / sorted.length];
-      const points = sorted.map((value, k) => `V${(HEIGHT - 22 - ((HEIGHT - 30) * Math.max(0, value)) / most).toFixed(1)}h${step.toFixed(3)}`);
-      paths[i].setAttribute("d", `M${lefts[i]} ${HEIGHT - 22}${points.join("")}V${HEIGHT - 22}Z`);
-      counts[i].textContent = t("{open} of {all} above 0", { open: sorted.filter((value) => value > 0).length, all: sorted.length });
+      const [most, step] = [Math.max(sorted[0], 1e-9), WIDTH / sorted.length];
+      const points = sorted.map(
+        (value) => `V${(bottoms[i] - (HIGH * Math.max(0, value)) / most).toFixed(1)}h${step.toFixed(3)}`,
+      );
+      paths[i].setAttribute("d", `M0 ${bottoms[i]}${points.join("")}V${bottoms[i]}Z`);
+      counts[i].textContent = t("{open} of {all} above 0", {
+        open: sorted.filter((value) => value > 0).length,
+        all: sorted.length,
+      });
     });
   };
   return { node, draw };
@@ -154,12 +209,16 @@ export default {
     const t = translator(model);
     const [windows, side] = [windowsOf(model), model.get("side")];
     let [found, halves, here, stale] = [firstAnswer(model), firstHalves(model), false, true];
-    const question = asking(model, (answer) => {
+    const answered = (answer) => {
       [found, here, stale] = [answer, true, true];
       halves = Object.fromEntries(Object.entries(answer.maps).map(([name, maps]) => [name, halfOf(maps)]));
-      mounted.update();
-    });
-    const ask = () => question.ask({ networks: model.get("networks"), want: ["logits", "blocks"], size: model.get("size"), moved: [0, 0] }, chosenPicture(model));
+    };
+    const question = asking(model, answered, () => mounted.update());
+    const ask = () =>
+      question.ask(
+        { networks: model.get("networks"), want: ["logits", "blocks"], size: model.get("size"), moved: [0, 0] },
+        chosenPicture(model),
+      );
     const seePlace = (block, row, column) => {
       put(model, { block, row, column });
       if (!here) ask(); // the state has the channels of one pixel only
@@ -169,22 +228,29 @@ export default {
     const field = element("i");
     const column = columns(t);
     const [title, names] = [element("h4"), element("p", { class: "nin-note" })];
-    const pixel = element("div", { class: "nin-pixel" }, title, column.node, names);
     const stage = element("div", { class: "nin-stage" }, picture, field);
+    const pixel = element("div", { class: "nin-pixel" }, stage, element("div", {}, title, column.node, names));
     const note = element("p", { class: "nin-note" });
     const showField = (block, row, at) => {
       const places = fields(found.size, windows[block]);
       const share = (value) => (100 * Math.max(0, Math.min(found.size, value))) / found.size;
-      const [top, bottom, left, right] = [places[row][0], places[row][1] + 1, places[at][0], places[at][1] + 1].map(share);
-      Object.assign(field.style, { top: `${top}%`, left: `${left}%`, height: `${bottom - top}%`, width: `${right - left}%` });
+      const [top, bottom, left, right] = [places[row][0], places[row][1] + 1, places[at][0], places[at][1] + 1].map(
+        share,
+      );
+      Object.assign(field.style, {
+        top: `${top}%`,
+        left: `${left}%`,
+        height: `${bottom - top}%`,
+        width: `${right - left}%`,
+      });
     };
     const draw = () => {
       const block = model.get("block");
       const [, height, width] = halves[`block${block + 1}.before`].shape;
       const [row, at] = [Math.min(model.get("row"), height - 1), Math.min(model.get("column"), width - 1)];
-      paint(picture, chosenPicture(model), side);
+      paint(picture, question.failed() ? found.picture : chosenPicture(model), side);
       const pairOf = (number) => HALVES.map((half) => halves[`block${number + 1}.${half}`]);
-      if (stale) rows.forEach((each, number) => each.draw(pairOf(number)));
+      if (stale) for (const [number, each] of rows.entries()) each.draw(pairOf(number));
       stale = false;
       for (const each of rows) each.mark(block, row, at);
       showField(block, row, at);
@@ -194,19 +260,29 @@ export default {
       note.textContent = whoAnswers(model, here);
       const answer = { answer: t(model.get("classes")[best]), share: Math.round(100 * softmax(logits)[best]) };
       const place = { number: block + 1, row, column: at };
-      title.textContent = t("Block {number}, row {row}, column {column}: all channels of one pixel, strongest first", place);
+      title.textContent = t(
+        "block {number}, row {row}, column {column}: all channels of this pixel, strongest first",
+        place,
+      );
       const known = pair.every(Boolean);
       column.draw(known ? pair : [[0], [0]]);
       if (!known) return t("In the end the answer is {answer}, with {share} %.", answer);
       const [first, second] = pair.map((channels) => strongest(channels).join(", "));
-      names.textContent = t("The perceptron of this block takes the left ones and makes the right ones. Strongest channels: {first} → {second}.", { first, second });
+      names.textContent = t(
+        "The block's perceptron makes the lower ones of the upper ones. The strongest: channels {first}; then {second}.",
+        { first, second },
+      );
       const [before, after] = pair.map((channels) => channels.filter((value) => value > 0).length);
       const counts = { number: block + 1, all: pair[0].length, made: pair[1].length, before, after, ...answer };
-      return t("Block {number}: of {all} channels at this pixel {before} are above 0 before its 1 × 1 layers, and {after} of {made} behind them. In the end the answer is {answer}, with {share} %.", counts);
+      return t(
+        "Block {number}: of {all} channels at this pixel {before} are above 0 before its 1 × 1 layers, and {after} of {made} behind them. In the end the answer is {answer}, with {share} %.",
+        counts,
+      );
     };
     model.on("change:number change:own", ask);
-    const top = element("div", { class: "nin-two" }, stage, pixel);
-    const mounted = mount(model, el, "journey", [chooser(model), top, ...rows.map(({ node }) => node), note, question.node], draw);
+    const way = element("div", { class: "nin-way" }, ...rows.map(({ node }) => node));
+    const body = element("div", { class: "nin-two" }, way, pixel);
+    const mounted = mount(model, el, "journey", [chooser(model), body, note, question.node], draw);
     return mounted;
   },
 };

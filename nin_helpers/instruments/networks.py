@@ -1,7 +1,8 @@
 """The instruments that ask a trained network: the kernel's in a notebook, the package's own on a page.
 
-The module in JavaScript sends {"kind": "run", "id", "networks", "want", "size", "moved"} with a picture in bytes, and gets
-{"kind": "answer", "id", "size", "logits", "shapes"} with the maps as float32; site/network-worker.js answers likewise.
+The module in JavaScript sends {"kind": "run", "id", "networks", "want", "size", "moved"} with a picture in bytes, and
+gets {"kind": "answer", "id", "size", "logits", "shapes"} with the maps as float32, or {"kind": "error", "id",
+"message"}. On a page site/network-worker.js answers likewise.
 """
 
 import base64
@@ -26,9 +27,9 @@ GIVEN = 20  # pictures to choose from
 class NetworkInstrument(Instrument):
     """What these instruments share: networks {name: module}, pictures to choose from, and the answers to both.
 
-    images: uint8 (count, 1, side, side), of which the first twenty are offered; None: twenty test pictures of Fashion-MNIST,
-    which come with the package. classes: their names. config: the `TrainConfig` of the networks' training, for size, mean
-    and standard deviation. Left out, all are those of the network that comes with the package.
+    images: uint8 (count, 1, side, side), of which the first twenty are offered; None: twenty test pictures of
+    Fashion-MNIST, which come with the package. classes: their names. config: the `TrainConfig` of the networks'
+    training, for size, mean and standard deviation. Left out, all are those of the network that comes with the package.
     """
 
     pictures = traitlets.Unicode().tag(sync=True)  # base64, a byte a pixel
@@ -94,7 +95,7 @@ class NetworkInstrument(Instrument):
 
 
 class WhereItLooks(NetworkInstrument):
-    """The map of any class over a picture: where a NiN with the head "gap" finds its evidence. model: None, the package's."""
+    """A class's map over a picture: where a NiN with the head "gap" finds evidence. model: None, the package's."""
 
     module = "where_it_looks"
     chosen = traitlets.Int(-1).tag(sync=True)  # a class; -1: that of the answer
@@ -115,25 +116,26 @@ class ShiftTest(NetworkInstrument):
     module = "shift_test"
     labels = traitlets.List().tag(sync=True)
     down = traitlets.Int(0).tag(sync=True)
-    right = traitlets.Int(40).tag(sync=True)
+    right = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, models=None, images=None, labels=None, classes=None, config=None):
         known = load_classifier()
         models = models or {"gap": known.model, "fc": load_pretrained_fc()}
         labels = given_pictures()[1] if labels is None else labels[:GIVEN].tolist()
-        super().__init__(models, images, classes or known.classes, config or known.config, labels=labels)
+        config = config or known.config
+        super().__init__(models, images, classes or known.classes, config, labels=labels, right=config.size // 5)
 
     def _moved(self):
         return self.down, self.right
 
 
 class Journey(NetworkInstrument):
-    """A garment's way through a NiN, block by block: maps before and after the 1 × 1 layers, and one pixel's channels."""
+    """A garment's way through a NiN: each block's maps before and after its 1 × 1 layers, and one pixel's channels."""
 
     module = "journey"
     block = traitlets.Int(1).tag(sync=True)
-    row = traitlets.Int(11).tag(sync=True)
-    column = traitlets.Int(11).tag(sync=True)
+    row = traitlets.Int(6).tag(sync=True)
+    column = traitlets.Int(18).tag(sync=True)
 
     want = ("logits", "blocks")
     shown = 8  # maps of each half of a block
@@ -158,7 +160,7 @@ class Journey(NetworkInstrument):
 
 
 def given_pictures():
-    """Return (images, labels): two of each class of Fashion-MNIST's test pictures, uint8 (20, 1, 28, 28), and a list."""
+    """Return (images, labels): two of Fashion-MNIST's test pictures a class, uint8 (20, 1, 28, 28), and a list."""
     strip = np.asarray(Image.open(FOLDER / "pictures.png"))  # (28, 20 · 28)
     images = np.stack(np.split(strip, strip.shape[1] // strip.shape[0], axis=1))[:, None]
     return torch.from_numpy(images.copy()), [label for label in range(10) for _ in range(2)]

@@ -66,7 +66,14 @@ export function put(model, values) {
  */
 export function numberBox(model, { label, lowest, highest, get, set }) {
   const t = translator(model);
-  const box = element("input", { type: "number", min: lowest, max: highest, step: 1, value: get(), "aria-label": label });
+  const box = element("input", {
+    type: "number",
+    min: lowest,
+    max: highest,
+    step: 1,
+    value: get(),
+    "aria-label": label,
+  });
   const reason = element("span", { class: "nin-refusal", role: "alert" });
   box.addEventListener("input", () => {
     const value = Number(box.value);
@@ -96,6 +103,21 @@ export function slider(model, name, label, lowest, highest) {
   });
   const box = numberBox(model, { label, lowest, highest, get, set });
   return element("label", { class: "nin-slider" }, element("span", {}, label), range, box);
+}
+
+/** Return a slider over some values of the trait `name`, with the chosen one beside it. */
+export function valueSlider(model, name, label, values) {
+  const range = element("input", { type: "range", min: 0, max: values.length - 1, "aria-label": label });
+  const shown = element("output");
+  range.addEventListener("input", () => put(model, { [name]: values[range.value] }));
+  const show = () => {
+    range.value = values.indexOf(model.get(name));
+    range.setAttribute("aria-valuetext", model.get(name));
+    shown.textContent = model.get(name);
+  };
+  model.on(`change:${name}`, show);
+  show();
+  return element("label", { class: "nin-slider" }, element("span", {}, label), range, shown);
 }
 
 /** Return a box to tick for the trait `name`. */

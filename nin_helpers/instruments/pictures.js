@@ -37,7 +37,14 @@ export function chooser(model) {
   const pad = drawingPad(model, t);
   const draw = element("button", { type: "button", onclick: () => pad.open() }, t("draw on it"));
   const [load, file] = fileButton(model, t, problem);
-  const buttons = element("div", { class: "nin-controls" }, draw, load, file, checkbox(model, "invert", t("my file is dark on light")));
+  const buttons = element(
+    "div",
+    { class: "nin-controls" },
+    draw,
+    load,
+    file,
+    checkbox(model, "invert", t("my file is dark on light")),
+  );
   return element("div", { class: "nin-chooser" }, thumbnails(model, t), buttons, pad.node, problem);
 }
 
@@ -51,7 +58,8 @@ function thumbnails(model, t) {
     return element("button", { type: "button", "aria-label": label, onclick: () => put(model, { number }) }, canvas);
   });
   const show = () => {
-    buttons.forEach((button, number) => button.setAttribute("aria-pressed", number === model.get("number")));
+    for (const [number, button] of buttons.entries())
+      button.setAttribute("aria-pressed", number === model.get("number"));
   };
   model.on("change:number", show);
   show();

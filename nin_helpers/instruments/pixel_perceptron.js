@@ -27,7 +27,12 @@ function picker(model, label, side) {
     Object.assign(frame.style, { left: `${(100 * column) / side}%`, top: `${(100 * row) / side}%` });
     frame.style.width = frame.style.height = `${100 / side}%`;
   };
-  const node = element("figure", { class: "nin-map" }, element("div", {}, canvas, frame), element("figcaption", {}, label));
+  const node = element(
+    "figure",
+    { class: "nin-map" },
+    element("div", {}, canvas, frame),
+    element("figcaption", {}, label),
+  );
   return { node, draw };
 }
 
@@ -38,7 +43,10 @@ function network(inputs, outputs, t) {
     Array.from({ length: inputs }, (_, i) => svg("line", { x1: 92, y1: left(i), x2: 228, y2: right(o) })),
   );
   const unit = (x, y) => {
-    const [circle, text] = [svg("circle", { cx: x, cy: y, r: 20 }), svg("text", { x, y: y + 4, "text-anchor": "middle" })];
+    const [circle, text] = [
+      svg("circle", { cx: x, cy: y, r: 20 }),
+      svg("text", { x, y: y + 4, "text-anchor": "middle" }),
+    ];
     return { circle, text };
   };
   const units = [
@@ -46,22 +54,31 @@ function network(inputs, outputs, t) {
     Array.from({ length: outputs }, (_, o) => unit(246, right(o))),
   ];
   const found = Array.from({ length: outputs }, (_, o) => svg("text", { x: 300, y: right(o) + 4 }));
-  const names = Array.from({ length: inputs }, (_, i) => svg("text", { x: 50, y: left(i) + 4, "text-anchor": "end" }, t(INPUTS[i])));
+  const names = Array.from({ length: inputs }, (_, i) =>
+    svg("text", { x: 50, y: left(i) + 4, "text-anchor": "end" }, t(INPUTS[i])),
+  );
   const heads = [
     svg("text", { x: 74, y: 12, "text-anchor": "middle" }, t("pixel")),
     svg("text", { x: 246, y: 12, "text-anchor": "middle" }, t("perceptron")),
     svg("text", { x: 300, y: 12 }, "Conv2d"),
   ];
   const all = units.flat().flatMap(({ circle, text }) => [circle, text]);
-  const node = svg("svg", { viewBox: "-30 0 400 190", class: "nin-network", "aria-hidden": true }, ...lines.flat(), ...all, ...found, ...names, ...heads);
+  const node = svg(
+    "svg",
+    { viewBox: "-30 0 400 190", class: "nin-network", "aria-hidden": true },
+    ...lines.flat(),
+    ...all,
+    ...found,
+    ...names,
+    ...heads,
+  );
   const draw = (weights, values, results, convolved) => {
-    weights.forEach((row, o) =>
-      row.forEach((weight, i) => {
-        lines[o][i].style.strokeWidth = 4 * Math.abs(weight);
-        lines[o][i].style.stroke = weight < 0 ? "var(--nin-red)" : "var(--nin-blue)";
-        lines[o][i].style.strokeDasharray = weight < 0 ? "5 4" : "none";
-      }),
-    );
+    for (const [i, { style }] of lines.flat().entries()) {
+      const weight = weights.flat()[i];
+      style.strokeWidth = 4 * Math.abs(weight);
+      style.stroke = weight < 0 ? "var(--nin-red)" : "var(--nin-blue)";
+      style.strokeDasharray = weight < 0 ? "5 4" : "none";
+    }
     units[0].forEach(({ text }, i) => {
       text.textContent = signed(values[i]);
     });
@@ -84,7 +101,9 @@ function signed(value) {
 /** Return how the sum of one output is reckoned; a term that is taken away has a minus. */
 function sumOf(weights, values, bias) {
   const terms = weights.map((weight, i) => [weight, ` · ${signed(values[i])}`]);
-  const others = [...terms.slice(1), [bias, ""]].map(([number, rest]) => ` ${number < 0 ? "−" : "+"} ${Math.abs(number).toFixed(1)}${rest}`);
+  const others = [...terms.slice(1), [bias, ""]].map(
+    ([number, rest]) => ` ${number < 0 ? "−" : "+"} ${Math.abs(number).toFixed(1)}${rest}`,
+  );
   return `${signed(terms[0][0]).replace(/0$/, "")}${terms[0][1]}${others.join("")}`;
 }
 
@@ -102,8 +121,13 @@ export default {
       if (!cases.has(key)) {
         const maps = shuffled ? shuffle(straight, order) : straight;
         const outputs = convolution(maps, side, kernels[window], biases);
-        const [first, second] = [shuffle(convolution(maps, side, kernels[window], biases), order), convolution(shuffle(maps, order), side, kernels[window], biases)];
-        const difference = Math.max(...first.map((map, o) => Math.max(...map.map((value, i) => Math.abs(value - second[o][i])))));
+        const [first, second] = [
+          shuffle(convolution(maps, side, kernels[window], biases), order),
+          convolution(shuffle(maps, order), side, kernels[window], biases),
+        ];
+        const difference = Math.max(
+          ...first.map((map, o) => Math.max(...map.map((value, i) => Math.abs(value - second[o][i])))),
+        );
         cases.set(key, { maps, outputs, difference });
       }
       return cases.get(key);
@@ -111,14 +135,20 @@ export default {
     const before = INPUTS.map((name) => picker(model, t(name), side));
     const behind = centres.map((_, o) => picker(model, t("output {number}", { number: o + 1 }), side));
     const arrow = element("span", { class: "nin-arrow", "aria-hidden": true }, "→");
-    const maps = element("div", { class: "nin-maps" }, ...before.map((p) => p.node), arrow, ...behind.map((p) => p.node));
+    const maps = element(
+      "div",
+      { class: "nin-maps" },
+      ...before.map((p) => p.node),
+      arrow,
+      ...behind.map((p) => p.node),
+    );
     const drawing = network(INPUTS.length, centres.length, t);
     const sums = element("pre", { class: "nin-sums" });
     const draw = () => {
       const [row, column, window, shuffled] = ["row", "column", "window", "shuffled"].map((name) => model.get(name));
       const { maps: inputs, outputs, difference } = caseOf(window, shuffled);
-      before.forEach((each, i) => each.draw(inputs[i], row, column));
-      behind.forEach((each, o) => each.draw(outputs[o], row, column));
+      for (const [i, each] of before.entries()) each.draw(inputs[i], row, column);
+      for (const [o, each] of behind.entries()) each.draw(outputs[o], row, column);
       const pixel = row * side + column;
       const values = inputs.map((map) => map[pixel]);
       const totals = perceptron(centres, values, biases);
@@ -126,7 +156,10 @@ export default {
       const convolved = outputs.map((map) => map[pixel]);
       drawing.draw(centres, values, results, convolved);
       sums.textContent = centres
-        .map((each, o) => `${t("output {number}", { number: o + 1 })} = ${sumOf(each, values, biases[o])} = ${signed(totals[o])}   ReLU: ${signed(results[o])}`)
+        .map(
+          (each, o) =>
+            `${t("output {number}", { number: o + 1 })} = ${sumOf(each, values, biases[o])} = ${signed(totals[o])}   ReLU: ${signed(results[o])}`,
+        )
         .join("\n");
       const same = results.every((result, o) => Math.abs(result - convolved[o]) < 1e-5);
       return t(
@@ -139,7 +172,10 @@ export default {
           results: results.map(signed).join(", "),
           convolved: convolved.map(signed).join(", "),
           verdict: same ? t("the same") : t("not the same, it sees the neighbours too"),
-          commutes: difference < 1e-5 ? t("the same picture") : t("pictures that differ by up to {difference}", { difference: difference.toFixed(1) }),
+          commutes:
+            difference < 1e-5
+              ? t("the same picture")
+              : t("pictures that differ by up to {difference}", { difference: difference.toFixed(1) }),
         },
       );
     };

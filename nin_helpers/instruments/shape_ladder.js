@@ -42,7 +42,12 @@ function rowsOf(steps, told, t) {
       const unused = step.unused ? t(", {unused} unused", step) : "";
       return { name: step.name, size: step.output, text: `${text} = ${step.output}${unused}`, kind: "known" };
     }
-    return { name: step.name, size: null, text: i > told ? text.replace(`(${step.size} `, "(? ") : text, kind: "hidden" };
+    return {
+      name: step.name,
+      size: null,
+      text: i > told ? text.replace(`(${step.size} `, "(? ") : text,
+      kind: "hidden",
+    };
   });
   if (hides || steps.at(-1).output === null) {
     return [...rows, { name: t("average"), size: null, text: "", kind: hides ? "hidden" : "missing" }];
@@ -57,7 +62,8 @@ function sentenceOf(model, steps, told, t) {
   const path = [input, ...known.map((step) => step.output)].join(" → ");
   const verdict = model.get("verdict");
   const next = steps.slice(told).find((step) => step.output !== null);
-  if (next) return `${verdict} ${t("{path} → ? How many pixels are there behind {name}?", { path, name: next.name })}`.trim();
+  if (next)
+    return `${verdict} ${t("{path} → ? How many pixels are there behind {name}?", { path, name: next.name })}`.trim();
   const problem = steps.map((step) => problemOf(step, t)).find(Boolean);
   if (problem) return `${verdict} ${path} → ✗ ${problem}.`.trim();
   const unused = known.filter((step) => step.unused).map((step) => t("{unused} before {name}", step));
@@ -141,7 +147,8 @@ export default {
         cell.fill.style.width = `${(100 * (size ?? 0)) / widest}%`;
         cell.size.textContent = { known: size, hidden: "?", broken: "✗", missing: "–" }[kind];
         cell.text.textContent = text;
-        for (const node of [cell.label, cell.size, cell.text]) node.classList.toggle("nin-hidden", kind === "hidden" || kind === "missing");
+        for (const node of [cell.label, cell.size, cell.text])
+          node.classList.toggle("nin-hidden", kind === "hidden" || kind === "missing");
       });
       return sentenceOf(model, steps, told, t);
     };
@@ -152,7 +159,12 @@ export default {
       checkbox(model, "predict", t("predict first")),
       form,
     );
-    const windows = element("details", {}, element("summary", {}, t("Change the windows")), element("div", { class: "nin-scroll" }, windowTable(model, t)));
+    const windows = element(
+      "details",
+      {},
+      element("summary", {}, t("Change the windows")),
+      element("div", { class: "nin-scroll" }, windowTable(model, t)),
+    );
     return mount(model, el, "shape-ladder", [controls, picture, windows], draw);
   },
 };

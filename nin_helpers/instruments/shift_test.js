@@ -4,14 +4,18 @@ import { element, mount, put, slider, svg, translator } from "./parts.js";
 import { chooser, chosenPicture, paint } from "./pictures.js";
 
 const COLOURS = ["var(--nin-blue)", "var(--nin-orange)"];
-const [WIDTH, HEIGHT, FARTHEST] = [320, 120, 100]; // of the curve, in its own units; and pixels
+const [WIDTH, HEIGHT] = [320, 120]; // of the curve, in its own units
 
 /** Return the picture to be dragged, {node, draw}. */
 function stage(model, t) {
   const side = model.get("side");
   const canvas = element("canvas", { width: side, height: side });
   const label = t("picture: drag it, or move it with the arrow keys");
-  const node = element("div", { class: "nin-stage nin-drag", tabindex: 0, role: "application", "aria-label": label }, canvas);
+  const node = element(
+    "div",
+    { class: "nin-stage nin-drag", tabindex: 0, role: "application", "aria-label": label },
+    canvas,
+  );
   const most = () => Math.floor(model.get("size") / 2);
   const moveTo = (down, right) => {
     const [y, x] = [down, right].map((value) => Math.max(-most(), Math.min(most(), Math.round(value))));
@@ -31,7 +35,10 @@ function stage(model, t) {
     const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!way) return;
     event.preventDefault();
-    moveTo(model.get("down") + way[0] * (event.shiftKey ? 8 : 1), model.get("right") + way[1] * (event.shiftKey ? 8 : 1));
+    moveTo(
+      model.get("down") + way[0] * (event.shiftKey ? 8 : 1),
+      model.get("right") + way[1] * (event.shiftKey ? 8 : 1),
+    );
   });
   const draw = (picture, down, right) => {
     paint(canvas, picture, side);
@@ -75,16 +82,27 @@ function percent(share) {
 }
 
 /** Return the curve of what each network gives the true class, by the distance that the picture was moved: {node, draw}. */
-function curve(names, t) {
+function curve(names, farthest, t) {
   const y = (share) => 8 + (HEIGHT - 30) * (1 - share);
-  const x = (distance) => 34 + ((WIDTH - 44) * Math.min(distance, FARTHEST)) / FARTHEST;
+  const x = (distance) => 34 + ((WIDTH - 44) * Math.min(distance, farthest)) / farthest;
   const marks = names.map(() => svg("g"));
   const now = svg("line", { class: "nin-mark", y1: y(1), y2: y(0) });
-  const text = (content, left, top, anchor = "middle") => svg("text", { x: left, y: top, "text-anchor": anchor }, content);
-  const labels = [0, 50, 100].map((distance) => text(distance, x(distance), HEIGHT - 8));
+  const text = (content, left, top, anchor = "middle") =>
+    svg("text", { x: left, y: top, "text-anchor": anchor }, content);
+  const labels = [0, 0.25, 0.5, 0.75, 1]
+    .map((part) => Math.round(part * farthest))
+    .map((distance) => text(distance, x(distance), HEIGHT - 8));
   const levels = [0, 0.5, 1].map((share) => text(percent(share), 30, y(share) + 4, "end"));
-  const frame = svg("rect", { class: "nin-frame", x: x(0), y: y(1), width: x(FARTHEST) - x(0), height: y(0) - y(1) });
-  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true }, frame, now, ...marks, ...labels, ...levels);
+  const frame = svg("rect", { class: "nin-frame", x: x(0), y: y(1), width: x(farthest) - x(0), height: y(0) - y(1) });
+  const drawing = svg(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true },
+    frame,
+    now,
+    ...marks,
+    ...labels,
+    ...levels,
+  );
   const caption = element("figcaption", {}, t("share of the true class, by how many pixels the picture was moved"));
   const draw = (places, truth, distance) => {
     names.forEach((_, i) => {
@@ -97,10 +115,17 @@ function curve(names, t) {
   return { node: element("figure", { class: "nin-curve-over" }, drawing, caption), draw };
 }
 
+/** Return a whole number with a minus that is one. */
+function whole(number) {
+  return String(number).replace("-", "−");
+}
+
 /** Return a mark of network i: a disc or a square, so that its form tells it too. */
 function mark(i, x, y) {
   const style = `fill: ${COLOURS[i]}`;
-  return i === 0 ? svg("circle", { cx: x, cy: y, r: 3, style }) : svg("rect", { x: x - 2.6, y: y - 2.6, width: 5.2, height: 5.2, style });
+  return i === 0
+    ? svg("circle", { cx: x, cy: y, r: 3, style })
+    : svg("rect", { x: x - 2.6, y: y - 2.6, width: 5.2, height: 5.2, style });
 }
 
 /** Return the ways of the button that moves the picture by itself: [down, right], from the middle to all four sides. */
@@ -112,7 +137,7 @@ function allWays(most) {
     [1, 0],
     [-1, 0],
   ];
-  return [[0, 0], ...ways.flatMap((way) => steps.map((step) => way.map((part) => part * step))), [0, 0]];
+  return [...ways.flatMap((way) => steps.map((step) => way.map((part) => part * step))), [0, 0]];
 }
 
 export default {
@@ -121,48 +146,58 @@ export default {
     const names = model.get("networks");
     let [found, here, places, ways] = [firstAnswer(model), false, [], []];
     const sharesOf = ({ logits }) => names.map((name) => softmax(logits[name]));
-    const remember = (answer, [down, right]) => places.push({ distance: Math.hypot(down, right), shares: sharesOf(answer) });
-    remember(found, [model.get("down"), model.get("right")]);
-    const question = asking(model, (answer, { moved, number, own }) => {
+    const remember = (answer) =>
+      places.push({ distance: Math.hypot(...answer.request.moved), shares: sharesOf(answer) });
+    remember(found);
+    const answered = (answer) => {
+      if (String(answer.picture) !== String(found.picture)) places = [];
       [found, here] = [answer, true];
-      if (number === model.get("number") && own === model.get("own")) remember(answer, moved);
-      mounted.update();
-      if (ways.length) goOn();
-    });
-    const truth = () => {
-      const nearest = places.reduce((best, place) => (place.distance < best.distance ? place : best), places[0] ?? { shares: sharesOf(found) });
-      return model.get("labels")[model.get("number")] ?? largest(nearest.shares[0]);
+      remember(found);
     };
-    const [picture, bars, over] = [stage(model, t), shares(model, names, t), curve(names, t)];
+    const goOn = () => {
+      mounted.update();
+      if (question.failed() || !ways.length) return;
+      const [down, right] = ways.shift();
+      put(model, { down, right });
+    };
+    const question = asking(model, answered, goOn);
+    const truth = () => {
+      const nearest = places.reduce((best, place) => (place.distance < best.distance ? place : best), places[0]);
+      return model.get("labels")[found.request.number] ?? largest(nearest.shares[0]);
+    };
+    const most = Math.floor(model.get("size") / 2);
+    const [picture, bars, over] = [stage(model, t), shares(model, names, t), curve(names, most, t)];
     const note = element("p", { class: "nin-note" });
     const draw = () => {
-      const [down, right] = [model.get("down"), model.get("right")];
-      picture.draw(chosenPicture(model), down, right);
+      const [down, right] = found.request.moved;
+      if (question.failed()) picture.draw(found.picture, down, right);
+      else picture.draw(chosenPicture(model), model.get("down"), model.get("right"));
       bars.draw(sharesOf(found), truth());
       over.draw(places, truth(), Math.hypot(down, right));
       note.textContent = whoAnswers(model, here);
       const classes = model.get("classes").map((name) => t(name));
-      const answers = names.map((name) => t("{network} says {answer}", { network: t(NAMES[name] ?? name), answer: classes[largest(found.logits[name])] }));
-      return t("{name}, moved {right} to the right, {down} down: {answers}.", { name: classes[truth()], right, down, answers: answers.join(", ") });
+      const answers = names.map((name) =>
+        t("{network} says {answer}", { network: t(NAMES[name] ?? name), answer: classes[largest(found.logits[name])] }),
+      );
+      return t("{name}, moved {right} to the right, {down} down: {answers}.", {
+        name: classes[truth()],
+        right: whole(right),
+        down: whole(down),
+        answers: answers.join(", "),
+      });
     };
     const ask = () => {
-      const [moved, number, own] = [[model.get("down"), model.get("right")], model.get("number"), model.get("own")];
-      question.ask({ networks: names, want: ["logits"], size: model.get("size"), moved, number, own }, chosenPicture(model));
-    };
-    const goOn = () => {
-      const [down, right] = ways.shift();
-      put(model, { down, right });
+      const moved = [model.get("down"), model.get("right")];
+      question.ask(
+        { networks: names, want: ["logits"], size: model.get("size"), moved, number: model.get("number") },
+        chosenPicture(model),
+      );
     };
     const sweep = () => {
-      ways = allWays(Math.floor(model.get("size") / 2));
-      goOn();
-      ask(); // even if it is there already
+      ways = allWays(most);
+      ask();
     };
-    model.on("change:number change:own", () => {
-      places = [];
-    });
     model.on("change:number change:own change:down change:right", ask);
-    const most = Math.floor(model.get("size") / 2);
     const controls = element(
       "div",
       { class: "nin-controls" },
@@ -172,11 +207,21 @@ export default {
     );
     const body = element("div", { class: "nin-two" }, picture.node, bars.node);
     for (const event of ["pointerdown", "keydown", "input"]) {
-      el.addEventListener(event, () => {
-        ways = []; // the reader's hand goes first
-      }, true);
+      el.addEventListener(
+        event,
+        () => {
+          ways = []; // the reader's hand goes first
+        },
+        true,
+      );
     }
-    const mounted = mount(model, el, "shift-test", [chooser(model), body, controls, over.node, note, question.node], draw);
+    const mounted = mount(
+      model,
+      el,
+      "shift-test",
+      [chooser(model), body, controls, over.node, note, question.node],
+      draw,
+    );
     return mounted;
   },
 };

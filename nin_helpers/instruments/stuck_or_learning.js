@@ -1,5 +1,5 @@
 /** The first steps of three trainings side by side: blind, dead, learning; each can be given another start and rate. */
-import { choice, element, mount, put, svg, translator } from "./parts.js";
+import { element, mount, put, svg, translator, valueSlider } from "./parts.js";
 
 const PANELS = [
   { key: "loss", title: "loss", low: 0, high: 3 },
@@ -63,7 +63,11 @@ export default {
       };
       const select = (part, label, values) => {
         const options = values.map((value) => element("option", { value }, `${value}`));
-        const node = element("select", { "aria-label": `${label}, ${i + 1}`, onchange: () => change(part, values[node.selectedIndex]) }, ...options);
+        const node = element(
+          "select",
+          { "aria-label": `${label}, ${i + 1}`, onchange: () => change(part, values[node.selectedIndex]) },
+          ...options,
+        );
         return { node, values };
       };
       const [init, lr] = [select(0, t("start"), model.get("inits")), select(1, t("learning rate"), model.get("rates"))];
@@ -103,16 +107,25 @@ export default {
           panel.mark.setAttribute("transform", `translate(${(WIDTH * step) / last} 0)`);
         });
         const now = states.findLast((state) => state.step <= step) ?? states[0];
-        spread.curve.setAttribute("d", lineOf(SPREAD, now.spread.map((value, layer) => [layer / (now.spread.length - 1), value])));
+        spread.curve.setAttribute(
+          "d",
+          lineOf(
+            SPREAD,
+            now.spread.map((value, layer) => [layer / (now.spread.length - 1), value]),
+          ),
+        );
         spread.mark.setAttribute("transform", "translate(-9 0)");
         const [short, sentence] = endOf(states, t);
         word.textContent = short;
-        return t("{name}: at step {step}, {sentence}", { name: pair.join(", lr "), step: states.at(-1).step, sentence });
+        return t("{name}: at step {step}, {sentence}", {
+          name: pair.join(", lr "),
+          step: states.at(-1).step,
+          sentence,
+        });
       });
       return `${told.join("; ")}.`;
     };
-    const choices = steps.map((step) => [step, `${step}`]);
-    const controls = element("div", { class: "nin-controls" }, element("span", {}, t("step")), choice(model, "step", t("step"), choices));
+    const controls = element("div", { class: "nin-controls" }, valueSlider(model, "step", t("step"), steps));
     const picture = element("div", { class: "nin-runs" }, ...columns.map((column) => column.node));
     const down = mount(model, el, "stuck-or-learning", [controls, picture], draw);
     const listen = (message) => {

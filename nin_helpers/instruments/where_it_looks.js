@@ -62,7 +62,11 @@ function classRows(model, t) {
     const canvas = element("canvas", { width: 1, height: 1 });
     const [bar, value] = [element("i"), element("span", { class: "nin-value" })];
     const parts = [canvas, element("span", {}, t(name)), element("span", { class: "nin-bar" }, bar), value];
-    const button = element("button", { type: "button", class: "nin-class", onclick: () => put(model, { chosen: index }) }, ...parts);
+    const button = element(
+      "button",
+      { type: "button", class: "nin-class", onclick: () => put(model, { chosen: index }) },
+      ...parts,
+    );
     return { canvas, bar, value, button };
   });
   const draw = (maps, [height, width], logits, chosen, brightest) => {
@@ -74,7 +78,11 @@ function classRows(model, t) {
       heat(canvas, maps.subarray(index * height * width, (index + 1) * height * width), width, brightest);
     });
   };
-  const node = element("div", { class: "nin-classes", role: "group", "aria-label": t("class") }, ...rows.map(({ button }) => button));
+  const node = element(
+    "div",
+    { class: "nin-classes", role: "group", "aria-label": t("class") },
+    ...rows.map(({ button }) => button),
+  );
   return { node, draw };
 }
 
@@ -93,10 +101,10 @@ export default {
     const t = translator(model);
     const windows = windowsOf(model);
     let [found, here] = [firstAnswer(model), false];
-    const question = asking(model, (answer) => {
+    const answered = (answer) => {
       [found, here] = [answer, true];
-      mounted.update();
-    });
+    };
+    const question = asking(model, answered, () => mounted.update());
     const [picture, rows] = [stage(model), classRows(model, t)];
     const note = element("p", { class: "nin-note" });
     const draw = () => {
@@ -107,24 +115,38 @@ export default {
       const [area, places] = [shape[1] * shape[2], fields(size, windows)];
       const brightest = Math.max(...data, 1e-9);
       const map = data.subarray(chosen * area, (chosen + 1) * area);
-      picture.draw(chosenPicture(model), map, brightest, places, size);
+      picture.draw(question.failed() ? found.picture : chosenPicture(model), map, brightest, places, size);
       rows.draw(data, shape.slice(1), logits, chosen, brightest);
       const whole = places.every(([from, to]) => from <= 0 && to >= size - 1);
-      const part = whole ? t("sees all that the network reads of the picture") : t("sees a part of the picture: point at it");
-      note.textContent = `${t("At {size} pixels each place of a map {part}.", { size, part })} ${whoAnswers(model, here)}`.trim();
+      const part = whole
+        ? t("sees all that the network reads of the picture")
+        : t("sees a part of the picture: point at it");
+      note.textContent =
+        `${t("At {size} pixels each place of a map {part}.", { size, part })} ${whoAnswers(model, here)}`.trim();
       const classes = model.get("classes").map((name) => t(name));
-      return t("{name}: the mean of its {size} map is {mean}, and that is its logit. The answer is {answer}, with {share} %.", {
-        name: classes[chosen],
-        size: shape.slice(1).join(" × "),
-        mean: (map.reduce((sum, value) => sum + value, 0) / area).toFixed(2),
-        answer: classes[answer],
-        share: Math.round(100 * softmax(logits)[answer]),
-      });
+      return t(
+        "{name}: the mean of its {size} map is {mean}, and that is its logit. The answer is {answer}, with {share} %.",
+        {
+          name: classes[chosen],
+          size: shape.slice(1).join(" × "),
+          mean: (map.reduce((sum, value) => sum + value, 0) / area).toFixed(2),
+          answer: classes[answer],
+          share: Math.round(100 * softmax(logits)[answer]),
+        },
+      );
     };
-    const ask = () => question.ask({ networks: model.get("networks"), want: ["logits", "maps"], size: model.get("size"), moved: [0, 0] }, chosenPicture(model));
+    const ask = () =>
+      question.ask(
+        { networks: model.get("networks"), want: ["logits", "maps"], size: model.get("size"), moved: [0, 0] },
+        chosenPicture(model),
+      );
     model.on("change:number", () => model.set("chosen", -1));
     model.on("change:number change:own change:size", ask);
-    const sizes = element("div", { class: "nin-controls" }, slider(model, "size", t("size of the picture in pixels"), smallestSize(windows), 224));
+    const sizes = element(
+      "div",
+      { class: "nin-controls" },
+      slider(model, "size", t("size of the picture in pixels"), smallestSize(windows), 224),
+    );
     const body = element("div", { class: "nin-two" }, picture.node, rows.node);
     const mounted = mount(model, el, "where-it-looks", [chooser(model), body, sizes, note, question.node], draw);
     return mounted;
