@@ -39,6 +39,21 @@ def test_a_widget_leaves_its_picture_and_the_set_up_goes():
     assert texts == ["a"]
 
 
+def test_an_instrument_is_hosted_with_its_still_and_the_words_of_the_page():
+    data = {tool.WIDGET: {"model_id": "1"}, "image/png": "aGk=", "text/plain": "A <ladder>"}
+    output = {"output_type": "display_data", "data": data, "metadata": {"image/png": {"alt": "A <ladder>"}}}
+    model = {"state": {"_esm": "</script>", "_model_name": "left out", "size": 3}}
+    notebook = {
+        "metadata": {"widgets": {tool.STATE: {"state": {"1": model}}}},
+        "cells": [{"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [output]}],
+    }
+    tool.for_a_page("09_new", notebook, words={"size": "boyut"})
+    html = notebook["cells"][0]["outputs"][0]["data"]["text/html"]
+    assert 'alt="A &lt;ladder&gt;" src="data:image/png;base64,aGk="' in html
+    state = json.loads(re.search(r'<script type="application/json">(.*)</script>', html)[1])
+    assert state == {"_esm": "</script>", "size": 3, "words": {"size": "boyut"}}
+
+
 @pytest.mark.parametrize(("source", "what"), [("x = 1\nassert x", "check"), ("assertion = 1", "code")])
 def test_a_folded_cell_says_what_it_hides(source, what):
     cell = {"cell_type": "code", "metadata": {"tags": ["hide-input"]}, "source": source, "outputs": []}

@@ -253,7 +253,8 @@ def test_a_text_is_cut_into_blocks_and_put_together_again():
     source = (
         "## A heading\n\nA paragraph on\ntwo lines.\n\n- one\n  item\n- two\n\n$$x^2$$\n\n"
         "<details><summary>Hint</summary>\n\nFolded.\n</details>\n\n"
-        "| a table | b |\n|---|---|\n| 1 | `code` |\n\n```sh\nmake site\n\nmake it\n```\n"
+        "| a table | b |\n|---|---|\n| 1 | `code` |\n\n```sh\nmake site\n\nmake it\n```\n\n"
+        "    make code\n    make more\n\n"
     )
     found = catalogues.messages(source)
     assert found == [

@@ -15,7 +15,8 @@ README, INDEX = "readme", "index"
 ALT = "alt"
 # what stands between messages: code and formulas, lines of markup alone, blank lines
 BETWEEN = re.compile(
-    r"(^```(?!\{only\}).*?^```$|^```\{only\}[^\n]*$|^```$|^</\w+>$|^\$\$.*?\$\$$|\n(?:[ \t]*\n)+)",
+    r"(^```(?!\{only\}).*?^```$|(?<=\n\n) {4}[^\n]*(?:\n {4}[^\n]*)*|"
+    r"^```\{only\}[^\n]*$|^```$|^</\w+>$|^\$\$.*?\$\$$|\n(?:[ \t]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
 # a line's end that means nothing: what follows is no item, row, heading, quotation or fold

@@ -36,13 +36,18 @@ def leave_out_the_set_up(notebook):
 
 
 def host_instruments(notebook, words=()):
-    """Put in place of each instrument its still and, beside it, the state from which instruments.js makes it live."""
+    """Put in place of each instrument its still and, beside it, the state from which instruments.js makes it live.
+
+    Other widgets are left out: without the kernel that made them there is nothing to show.
+    """
     states = notebook["metadata"].pop("widgets", {}).get(STATE, {}).get("state", {})
     for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
+        for output in list(cell.get("outputs", [])):
             view = output.get("data", {}).pop(WIDGET, None)
-            if view is not None:
+            if view and view["model_id"] in states:
                 output["data"] = {"text/html": still(states[view["model_id"]], output, words)}
+            elif view:
+                cell["outputs"].remove(output)
 
 
 def still(model, output, words=()):

@@ -318,12 +318,13 @@ def fold(language, text):
 
 
 def has_words(language, words, text):
-    """Say whether the text has the words, in any order, each with any ending."""
+    """Say whether the text has the words, in any order, each with any ending, and in Indonesian any prefix."""
     if language in SPACED:
         return fold(language, words) in text
-    return all(re.search(rf"(?<!\w){re.escape(stem(word))}", text) for word in fold(language, words).split())
+    start, least = (r"\w*", 4) if language == "id" else (r"(?<!\w)", 3)
+    return all(re.search(start + re.escape(stem(word, least)), text) for word in fold(language, words).split())
 
 
-def stem(word):
-    """Return the beginning of a word that its inflected forms share."""
-    return word[: max(3, round(0.65 * len(word)))]
+def stem(word, least):
+    """Return the beginning of a word that its inflected forms share, of at least so many letters."""
+    return word[: max(least, round(0.65 * len(word)))]
