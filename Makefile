@@ -99,4 +99,4 @@ gpu-results: setup ## measure what a GPU can do in GPU_MINUTES=25, into results/
 	$(BIN)/python -m benchmarks.gpu --minutes $(GPU_MINUTES)
 
 clean: ## remove every .venv, build/ and what running the notebooks has written
-	rm -rf .venv .venv-* build notebooks/runs notebooks/.ipynb_checkpoints
+	rm -rf .venv .venv-* build notebooks/runs notebooks/*/runs notebooks/.ipynb_checkpoints

@@ -15,7 +15,7 @@ README, INDEX = "readme", "index"
 ALT = "alt"
 # what stands between messages: code and formulas, lines of markup alone, blank lines
 BETWEEN = re.compile(
-    r"(^```(?!\{only\}).*?^```$|(?<=\n\n) {4}[^\n]*(?:\n {4}[^\n]*)*|"
+    r"(^```(?!\{only\})\S.*?^```$|(?<=\n\n) {4}[^\n]*(?:\n {4}[^\n]*)*|"
     r"^```\{only\}[^\n]*$|^```$|^</\w+>$|^\$\$.*?\$\$$|\n(?:[ \t]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
