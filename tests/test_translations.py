@@ -294,6 +294,16 @@ def test_fill_takes_what_keeps_the_rules(copy):
     assert "## The data" not in [item["english"] for item in left]
 
 
+def test_what_an_instrument_says_is_found():
+    module = """
+        const KEYS = { "bytes of output": 1 }; // of the table
+        const half = "not said", text = size ? "{n} pixels" : `${t("average")}: ${n}`;
+        ["layer", "type"].map((name) => element("th", {}, t(name)));
+        ["a.b", "side"].map((name) => get(name));
+    """.replace("        ", "")
+    assert translations.spoken(module) == ["average", "{n} pixels", "bytes of output", "layer", "type"]
+
+
 # rules
 
 ENGLISH = "**Left.** Take 1,992,166 values, 0.88 % of `x`, in [notebook 4](04.ipynb): $k = 1$. Two *layers*."

@@ -14,7 +14,6 @@ import re
 import sys
 from pathlib import Path
 
-from babel.messages.jslexer import tokenize, unquote_string
 from catalogues import (
     LANGUAGES,
     ROOT,
@@ -35,6 +34,12 @@ from stamp import NOT_YET
 from translated import THEME_LABELS, WORDS, in_language, memory_of, readme_in, to_run, with_languages
 from translation_rules import check
 
+# a constant of a module, or a list each item of which is given to t()
+CONSTANT = re.compile(
+    r'^const [A-Z_]+ = .*?;|\[(?:"[^"]*",?\s*)+\](?=\.map\(\((\w+)\) => [^;]*?\bt\(\1\))', re.MULTILINE | re.DOTALL
+)
+STRING = r'"((?:[^"\\\n]|\\.)*)"'  # as Biome lays them out
+WORDY = re.compile(r"[^\W\d_]{2}(?!\S*[(._])")  # no colour, no name of a layer
 WORD = "words"  # the context of those below, and the name that they have among the catalogues
 # what pages and the README's badges say that stands in no Markdown block
 PAGE_WORDS = (
@@ -87,14 +92,24 @@ def generated(language):
 
 
 def all_words():
-    """Return the words of the pages, and those of the instruments: what their modules give to t(), and any template."""
+    """Return the words of the pages, and those of the instruments."""
     found = list(PAGE_WORDS)
     for path in sorted((ROOT / "nin_helpers" / "instruments").glob("*.js")):
-        tokens = [it for it in tokenize(path.read_text(encoding="utf-8")) if it.type in ("string", "name")]
-        for before, token in zip([tokens[0], *tokens], tokens):
-            if token.type == "string" and (before.value == "t" or re.search(r"\{\w+\}", token.value)):
-                found.append(unquote_string(token.value))
+        found += spoken(path.read_text(encoding="utf-8"))
+    for name in notebook_names():
+        for states in read_notebook(name)["metadata"].get("widgets", {}).values():
+            classes = [model["state"].get("classes") for model in states["state"].values()]
+            found += [label for labels in classes if isinstance(labels, list) for label in labels]
     return list(dict.fromkeys(found))
+
+
+def spoken(module):
+    """Return what an instrument's module says: what it gives to t(), templates, and constants that may go there."""
+    constants = "\n".join(match[0] for match in CONSTANT.finditer(module))
+    found = re.findall(rf"\bt\(\s*{STRING}", module)
+    found += [text for text in re.findall(STRING, module) if re.search(r"\{\w+\}", text)]
+    found += [text for text in re.findall(STRING, constants) if WORDY.match(text)]
+    return list(dict.fromkeys(json.loads(f'"{text}"') for text in found))
 
 
 def read_words():
