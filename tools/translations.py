@@ -35,11 +35,7 @@ from translated import THEME_LABELS, WORDS, in_language, memory_of, readme_in, t
 from translation_rules import check
 
 # a constant of a module, or a list each item of which is given to t()
-CONSTANT = re.compile(
-    r'^const [A-Z_]+ = .*?;|\[(?:"[^"]*",?\s*)+\](?=\.map\(\((\w+)\) => [^;]*?\bt\(\1\))', re.MULTILINE | re.DOTALL
-)
 STRING = r'"((?:[^"\\\n]|\\.)*)"'  # as Biome lays them out
-WORDY = re.compile(r"[^\W\d_]{2}(?!\S*[(._])")  # no colour, no name of a layer
 WORD = "words"  # the context of those below, and the name that they have among the catalogues
 # what pages and the README's badges say that stands in no Markdown block
 PAGE_WORDS = (
@@ -104,11 +100,9 @@ def all_words():
 
 
 def spoken(module):
-    """Return what an instrument's module says: what it gives to t(), templates, and constants that may go there."""
-    constants = "\n".join(match[0] for match in CONSTANT.finditer(module))
-    found = re.findall(rf"\bt\(\s*{STRING}", module)
+    """Return what an instrument's module says: what it gives to t() or marks by word(), and templates."""
+    found = re.findall(rf"\b(?:t|word)\(\s*{STRING}", module)
     found += [text for text in re.findall(STRING, module) if re.search(r"\{\w+\}", text)]
-    found += [text for text in re.findall(STRING, constants) if WORDY.match(text)]
     return list(dict.fromkeys(json.loads(f'"{text}"') for text in found))
 
 
