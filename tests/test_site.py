@@ -21,22 +21,27 @@ def markdown(*sources):
 # what is shown
 
 
-def test_a_widget_leaves_its_picture_and_the_set_up_goes():
+def test_an_instrument_is_its_still_and_state_and_the_set_up_goes():
     picture = {"output_type": "display_data", "data": {"image/png": "aGk="}, "metadata": {"image/png": {"alt": "a"}}}
-    widget = {
-        "output_type": "display_data",
-        "data": {tool.WIDGET: {"model_id": "1"}, "text/plain": "VBox(children=())"},
-    }
+    data = {tool.WIDGET: {"model_id": "1"}, "text/plain": "a <b>", "image/png": "aGk="}
+    instrument = {"output_type": "display_data", "data": data, "metadata": {"image/png": {"alt": "a <b>"}}}
     printed = {"output_type": "stream", "name": "stdout", "text": "1"}
     cells = [
         {"cell_type": "markdown", "metadata": {}, "source": "on google.colab too"},
         {"cell_type": "code", "source": ["import sys\n", 'if "google.colab" in sys.modules: pass'], "outputs": []},
-        {"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [picture, widget, printed]},
+        {"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [picture, instrument, printed]},
     ]
-    notebook, texts = tool.for_a_page("09_new", {"metadata": {"widgets": {}, "kernelspec": {}}, "cells": cells})
-    assert notebook["metadata"] == {"kernelspec": {}}
-    assert notebook["cells"] == [cells[0], {**cells[2], "outputs": [picture, printed]}]
-    assert texts == ["a"]
+    model = {"state": {"size": 3, "_esm": "code </script>", "_model_name": "AnyModel"}}
+    metadata = {"widgets": {tool.STATE: {"state": {"1": model}}}, "kernelspec": {}}
+    notebook, texts = tool.for_a_page("09_new", {"metadata": metadata, "cells": cells})
+    assert notebook["metadata"] == {"kernelspec": {}} and texts == ["a"]
+    assert notebook["cells"][0] == cells[0]
+    first, still, last = notebook["cells"][1]["outputs"]
+    assert (first, last) == (picture, printed) and set(still["data"]) == {"text/html"}
+    html = still["data"]["text/html"]
+    assert '<img alt="a &lt;b&gt;" src="data:image/png;base64,aGk=">' in html and html.count("</script>") == 1
+    state = re.search(r'<script type="application/json">(.*)</script>', html)[1]
+    assert json.loads(state) == {"size": 3, "_esm": "code </script>"}
 
 
 def test_an_instrument_is_hosted_with_its_still_and_the_words_of_the_page():
