@@ -18,7 +18,7 @@ FRAMEWORKS := jax keras mxnet paddle
 REFERENCE := build/frameworks/pytorch.safetensors
 
 .PHONY: help setup chapter lab test test-browser test-colab test-frameworks $(FRAMEWORKS:%=setup-%) $(FRAMEWORKS:%=test-%)
-.PHONY: lint format notebooks site slides stills stamp requirements gpu-results clean
+.PHONY: lint format notebooks translations site slides stills stamp requirements gpu-results clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -76,13 +76,12 @@ notebooks: setup ## execute notebooks/*.md into the committed notebooks/*.ipynb 
 	@$(BIN)/python tools/exercises.py
 	$(CHAPTER) --in-place
 
-site: ## build the notebooks as pages to read, in build/site, and check their links; needs no PyTorch
+translations: setup ## bring locale/ up to date with the English notebooks, write notebooks/LANG and README.LANG.md
+	@$(BIN)/python tools/translations.py
+
+site: ## build the notebooks as pages to read, in six languages, in build/site, and check them; needs no PyTorch
 	@$(PYTHON) tools/environment.py site
-	@rm -rf build/site build/site-source && mkdir -p build/site-source/$(APPENDIX) build/site-source/site
-	@cp -R images site/index.md build/site-source && cp site/teachers.md build/site-source/site
-	@cp notebooks/[0-9]*.ipynb build/site-source/notebooks && cp $(APPENDIX)/*.ipynb build/site-source/$(APPENDIX)
-	@PYTHONPATH=tools .venv-site/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir site \
-		--doctree-dir build/site-source/.doctrees build/site-source build/site
+	@.venv-site/bin/python tools/build_site.py
 	@PYTHONPATH=. .venv-site/bin/python tools/export_networks.py build/site/_static/network
 	@.venv-site/bin/python tools/check_site.py build/site
 
@@ -91,6 +90,7 @@ slides: setup ## make slides of notebooks 1 to 4, a file each in build/slides, f
 
 stamp: setup ## write the repository's address, that of its remote on GitHub, into the README and the notebooks
 	@$(BIN)/python tools/stamp.py
+	@$(BIN)/python tools/translations.py
 
 requirements: setup ## pin the newest versions that work together, for every Python from 3.10
 	@$(BIN)/python tools/requirements.py
@@ -99,4 +99,4 @@ gpu-results: setup ## measure what a GPU can do in GPU_MINUTES=25, into results/
 	$(BIN)/python -m benchmarks.gpu --minutes $(GPU_MINUTES)
 
 clean: ## remove every .venv, build/ and what running the notebooks has written
-	rm -rf .venv .venv-* build notebooks/runs notebooks/.ipynb_checkpoints
+	rm -rf .venv .venv-* build notebooks/runs notebooks/*/runs notebooks/.ipynb_checkpoints

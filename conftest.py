@@ -28,7 +28,9 @@ def pytest_report_header(config):
 
 
 def pytest_ignore_collect(collection_path):
-    """Leave out the notebooks that have no kernel here."""
+    """Leave out the notebooks that have no kernel here, and the translated ones: their code is that of the English."""
+    if collection_path.parent.parent.name == "notebooks" and collection_path.parent != APPENDIX:
+        return True
     return True if collection_path.suffix == ".ipynb" and collection_path in without_kernel() else None
 
 

@@ -1,24 +1,34 @@
 """Sphinx's settings for `make site`: the chapter as pages, for those who have no kernel. Nothing is executed.
 
-Sphinx reads copies in build/site-source, which lie to each other as the files of the repository do: so links between
-them hold, and the buttons for Binder and Colab find the paths. What a page shows otherwise than JupyterLab does is
-changed while it is read; the notebooks stay as they are.
+tools/build_site.py runs it once for each language, which NIN_LANGUAGE names. Sphinx reads copies in build/site-source,
+which lie to each other as the files of the repository do: so links between them hold, and the buttons for Binder and
+Colab find the paths. What a page shows otherwise than JupyterLab does is changed while it is read; the notebooks stay
+as they are.
 """
 
 import json
+import os
 import posixpath
 from pathlib import Path
 
+from catalogues import LANGUAGES, ROOT, notebook_names  # tools/ is on the path, see tools/build_site.py
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-from site_notebooks import FOLD, for_a_page  # tools/ is on the path, see the Makefile
+from site_languages import SEARCH, add_search
+from site_notebooks import FOLD, for_a_page
 from sphinx import addnodes
 from stamp import BRANCH, read_repository
+from translated import tag, words_of
 
-ROOT = Path(__file__).resolve().parent.parent
+LANGUAGE = os.environ["NIN_LANGUAGE"]  # "" is English
+WORDS = words_of(LANGUAGE)
+TRANSLATED = {"index", *(f"notebooks/{name}" for name in notebook_names())}
 REPOSITORY = read_repository()
 GITHUB = f"https://github.com/{REPOSITORY}"
 
+language = LANGUAGE or "en"
+locale_dirs = ["locale"]
+html_search_language = SEARCH.get(LANGUAGE, language)
 project = html_title = "Network in Network"
 extensions = ["myst_nb"]
 nb_execution_mode = "off"
@@ -28,15 +38,22 @@ html_theme = "sphinx_book_theme"
 html_static_path = ["site.css", "network.js", "instruments.js"]
 html_css_files = ["site.css"]
 # no modules: over file:// a browser would not load them
-html_js_files = [(name, {"defer": "defer"}) for name in ("network.js", "instruments.js")]
+html_js_files = [
+    ("network.js", {"defer": "defer", "data-networks": "../../_static/network/" if LANGUAGE else "network/"}),
+    ("instruments.js", {"defer": "defer"}),
+]
 html_favicon = "favicon.svg"
-html_context = {"default_mode": "auto"}
 html_use_index = False
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system; without it the console has an error
+templates_path = ["."]
 html_theme_options = {
+    "article_header_end": ["languages.html", "article-header-buttons.html"],
     "navbar_persistent": [],  # or sphinx-book-theme 1.4.0 has a second search, and no button opens its side bars
     "footer_content_items": [],
     "show_toc_level": 2,
 }
+if "Search..." in WORDS:
+    html_theme_options["search_bar_text"] = WORDS["Search..."]
 if REPOSITORY:  # a button without an address would lead nowhere
     html_theme_options |= {
         "repository_url": GITHUB,
@@ -56,7 +73,9 @@ def setup(app):
         app.tags.add("published")
     app.add_html_math_renderer("mathml", inline_renderers=(typeset, None), block_renderers=(typeset, None))
     app.connect("source-read", prepare)
-    app.connect("html-page-context", leave_out_launch_buttons, priority=900)  # behind the theme, which adds them
+    add_search(app)
+    app.connect("html-page-context", mend_launch_buttons, priority=900)  # behind the theme, which adds them
+    app.connect("html-page-context", link_languages)
     for change in (close_folds, describe_pictures, link_to_repository):
         app.connect("doctree-read", change)
 
@@ -67,17 +86,42 @@ def typeset(writer, node):
     raise nodes.SkipNode
 
 
-def leave_out_launch_buttons(app, pagename, templatename, context, doctree):
-    """Offer no Binder and no Colab on the pages of the appendix: its environments are on the reader's own machine."""
+def mend_launch_buttons(app, pagename, templatename, context, doctree):
+    """Let Binder and Colab open the notebook of the page's language; the appendix's environments are not for them."""
+    buttons = context.get("header_buttons", [])
     if pagename.startswith("notebooks/frameworks/"):
-        buttons = context.get("header_buttons", [])
         context["header_buttons"] = [button for button in buttons if button.get("label") != "launch-buttons"]
+    elif LANGUAGE and pagename in TRANSLATED:
+        for button in (inner for outer in buttons for inner in outer.get("buttons", [])):
+            if button.get("url", "").startswith("https:"):
+                button["url"] = button["url"].replace(
+                    pagename, pagename.replace("notebooks/", f"notebooks/{LANGUAGE}/")
+                )
+
+
+def link_languages(app, pagename, templatename, context, doctree):
+    """Offer the same page in each language; of one that is not translated, say so on it."""
+    here = posixpath.dirname(posixpath.join(LANGUAGE, pagename))
+    pages = {
+        code: posixpath.relpath(posixpath.join(code, f"{pagename}.html"), here or ".") for code in ("", *LANGUAGES)
+    }
+    context["languages"] = [
+        {"href": pages[code], "tag": tag(code) or "en", "name": name, "here": code == LANGUAGE}
+        for code, name in {"": "English", **LANGUAGES}.items()
+    ]
+    if pagename in TRANSLATED:
+        links = [f'<link rel="alternate" hreflang="{it["tag"]}" href="{it["href"]}">' for it in context["languages"]]
+        context["metatags"] = "\n".join([context.get("metatags", ""), *links])
+    elif LANGUAGE and doctree:
+        note = WORDS.get("This page is in English only.", "This page is in English only.")
+        context["body"] = f'<p class="english-only">{note}</p><div lang="en">{context["body"]}</div>'
 
 
 def prepare(app, docname, source):
     """Change the text of a notebook, source[0], before MyST-NB reads it; keep the texts of its figures for later."""
     if docname.startswith("notebooks/"):
-        notebook, app.env.temp_data["alts"] = for_a_page(docname.removeprefix("notebooks/"), json.loads(source[0]))
+        name, folder = docname.removeprefix("notebooks/"), Path(app.srcdir) / "notebooks"
+        notebook, app.env.temp_data["alts"] = for_a_page(name, json.loads(source[0]), folder, WORDS)
         source[0] = json.dumps(notebook)
 
 

@@ -4,13 +4,13 @@
  * All instruments of a page share one worker, and it starts, and fetches the networks, at the first question.
  */
 (() => {
-  const here = document.currentScript.src;
+  const { src, dataset } = document.currentScript; // the pages of all languages share one folder of networks
   const waiting = new Map();
   let worker;
   let keys = 0;
 
   function start() {
-    const made = new Worker(new URL("network/worker.js", here), { type: "module" });
+    const made = new Worker(new URL(`${dataset.networks ?? "network/"}worker.js`, src), { type: "module" });
     made.onmessage = ({ data: { key, message, buffers } }) => {
       waiting.get(key)(
         message,

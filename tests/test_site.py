@@ -21,22 +21,42 @@ def markdown(*sources):
 # what is shown
 
 
-def test_a_widget_leaves_its_picture_and_the_set_up_goes():
+def test_an_instrument_is_its_still_and_state_and_the_set_up_goes():
     picture = {"output_type": "display_data", "data": {"image/png": "aGk="}, "metadata": {"image/png": {"alt": "a"}}}
-    widget = {
-        "output_type": "display_data",
-        "data": {tool.WIDGET: {"model_id": "1"}, "text/plain": "VBox(children=())"},
-    }
+    data = {tool.WIDGET: {"model_id": "1"}, "text/plain": "a <b>", "image/png": "aGk="}
+    instrument = {"output_type": "display_data", "data": data, "metadata": {"image/png": {"alt": "a <b>"}}}
     printed = {"output_type": "stream", "name": "stdout", "text": "1"}
     cells = [
         {"cell_type": "markdown", "metadata": {}, "source": "on google.colab too"},
         {"cell_type": "code", "source": ["import sys\n", 'if "google.colab" in sys.modules: pass'], "outputs": []},
-        {"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [picture, widget, printed]},
+        {"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [picture, instrument, printed]},
     ]
-    notebook, texts = tool.for_a_page("09_new", {"metadata": {"widgets": {}, "kernelspec": {}}, "cells": cells})
-    assert notebook["metadata"] == {"kernelspec": {}}
-    assert notebook["cells"] == [cells[0], {**cells[2], "outputs": [picture, printed]}]
-    assert texts == ["a"]
+    model = {"state": {"size": 3, "_esm": "code </script>", "_model_name": "AnyModel"}}
+    metadata = {"widgets": {tool.STATE: {"state": {"1": model}}}, "kernelspec": {}}
+    notebook, texts = tool.for_a_page("09_new", {"metadata": metadata, "cells": cells})
+    assert notebook["metadata"] == {"kernelspec": {}} and texts == ["a"]
+    assert notebook["cells"][0] == cells[0]
+    first, still, last = notebook["cells"][1]["outputs"]
+    assert (first, last) == (picture, printed) and set(still["data"]) == {"text/html"}
+    html = still["data"]["text/html"]
+    assert '<img alt="a &lt;b&gt;" src="data:image/png;base64,aGk=">' in html and html.count("</script>") == 1
+    state = re.search(r'<script type="application/json">(.*)</script>', html)[1]
+    assert json.loads(state) == {"size": 3, "_esm": "code </script>"}
+
+
+def test_an_instrument_is_hosted_with_its_still_and_the_words_of_the_page():
+    data = {tool.WIDGET: {"model_id": "1"}, "image/png": "aGk=", "text/plain": "A <ladder>"}
+    output = {"output_type": "display_data", "data": data, "metadata": {"image/png": {"alt": "A <ladder>"}}}
+    model = {"state": {"_esm": "</script>", "_model_name": "left out", "size": 3}}
+    notebook = {
+        "metadata": {"widgets": {tool.STATE: {"state": {"1": model}}}},
+        "cells": [{"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [output]}],
+    }
+    tool.for_a_page("09_new", notebook, words={"size": "boyut"})
+    html = notebook["cells"][0]["outputs"][0]["data"]["text/html"]
+    assert 'alt="A &lt;ladder&gt;" src="data:image/png;base64,aGk="' in html
+    state = json.loads(re.search(r'<script type="application/json">(.*)</script>', html)[1])
+    assert state == {"_esm": "</script>", "size": 3, "words": {"size": "boyut"}}
 
 
 @pytest.mark.parametrize(("source", "what"), [("x = 1\nassert x", "check"), ("assertion = 1", "code")])
@@ -45,17 +65,20 @@ def test_a_folded_cell_says_what_it_hides(source, what):
     notebook, _ = tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]})
     prompts = {"code_prompt_show": f"Show the {what}", "code_prompt_hide": f"Hide the {what}"}
     assert notebook["cells"][0]["metadata"]["mystnb"] == prompts
+    notebook, _ = tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]}, words={f"Show the {what}": "Göster"})
+    assert notebook["cells"][0]["metadata"]["mystnb"] == {**prompts, "code_prompt_show": "Göster"}
 
 
 def test_a_fold_opens_where_the_solution_begins():
     exercises = markdown("# 4\n\nFirst.", "Help.\n\n## 1 · One\n\nDo this.\n\nAnd that.", "## 2 · Two\n\nDo it.")
     solutions = markdown("# 5\n\nFirst.", "Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\nDone.\n\nAnd that.",
                          "So it is.\n\n## 2 · Two\n\nDo it.", "## The end\n\nWell.")  # fmt: skip
-    tool.fold_solutions(solutions, exercises)
+    tool.fold_solutions(solutions, exercises, "Çözüm")
+    fold = '<details class="solution"><summary>Çözüm</summary>'
     assert [tool.text(cell) for cell in solutions["cells"]] == [
         "# 5\n\nFirst.",
-        f"Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\n{tool.FOLD}\n\nDone.\n\nAnd that.",
-        f"So it is.\n\n## 2 · Two\n\nDo it.\n\n{tool.FOLD}",
+        f"Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\n{fold}\n\nDone.\n\nAnd that.",
+        f"So it is.\n\n## 2 · Two\n\nDo it.\n\n{fold}",
         "## The end\n\nWell.",
     ]
 

@@ -132,7 +132,8 @@ class Notebook:
 
     def open(self):
         """Open the notebook in a workspace of its own and wait for its kernel."""
-        path = f"lab/workspaces/{self.name}/tree/{self.name}.ipynb?reset&token={self.server.token}"
+        workspace = self.name.replace("/", "-")
+        path = f"lab/workspaces/{workspace}/tree/{self.name}.ipynb?reset&token={self.server.token}"
         self.page.goto(f"{self.server.address}/{path}")
         self.wait_for(f"() => window.jupyterapp && ({STATUS})() === 'idle'", START)
         self.page.evaluate("jupyterapp.shell.collapseLeft()")

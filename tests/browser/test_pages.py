@@ -1,7 +1,6 @@
 """The pages of `make site` in a browser: nothing on them is cut off, and what is folded is closed."""
 
 import gzip
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_a_phone_scrolls_a_page_only_downwards(visit):
 
 
 def test_a_page_is_light_asks_nobody_else_and_shows_its_instruments(browser):
-    """What the pages fetch before a reader has touched an instrument that asks a network."""
+    """What a page fetches, as a server that compresses sends it, until an instrument asks a network."""
     with served(SITE) as address:
         for path in sorted(SITE.glob("notebooks/[0-9]*.html")):
             page, sizes, errors = browser.new_page(), {}, []
@@ -60,7 +59,11 @@ def test_a_page_is_light_asks_nobody_else_and_shows_its_instruments(browser):
             sizes = dict(sizes)  # what comes from here on is none of the page's
             assert not errors and not page.locator(".nin-still").count(), path.name
             assert all(url.startswith((address, "data:", "blob:")) for url in sizes)
-            weights = {url: len(each.body()) for url, each in sizes.items() if url.startswith(address) and each.ok}
+            weights = {
+                url: len(gzip.compress(each.body()))
+                for url, each in sizes.items()
+                if url.startswith(address) and each.ok
+            }
             assert sum(weights.values()) < 1.5e6, (path.name, weights)
             page.close()
 
@@ -72,20 +75,3 @@ def test_folded_cells_are_closed_and_say_what_they_hide(visit):
         labels |= set(folds.locator("summary .collapsed").all_text_contents())
         assert not page.locator("details[open]").count()
     assert "Show the check" in labels <= {"Show the check", "Show the code"}
-
-
-def test_a_page_weighs_less_than_a_megabyte_and_a_half_until_a_network_is_asked(browser):
-    """As a server sends it that compresses, and all of it from that server."""
-    weights = {}
-    with served(SITE) as address:
-        for path in sorted(SITE.glob("notebooks/*.html")):
-            page, urls = browser.new_page(), set()
-            page.on("request", lambda request, urls=urls: urls.add(request.url))
-            page.goto(f"{address}/notebooks/{path.name}")
-            page.wait_for_load_state("networkidle")
-            page.close()
-            fetched = {url for url in urls if not url.startswith(("blob:", "data:"))}
-            assert all(url.startswith(address) for url in fetched), path.name
-            files = [SITE / unquote(urlsplit(url).path)[1:] for url in fetched]
-            weights[path.name] = sum(len(gzip.compress(file.read_bytes())) for file in files)
-    assert max(weights.values()) < 1.5e6, weights
