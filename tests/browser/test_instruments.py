@@ -3,9 +3,9 @@
 import json
 import math
 import shutil
+import statistics
 import subprocess
 import sys
-import statistics
 
 import pytest
 from PIL import Image
