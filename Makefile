@@ -60,12 +60,15 @@ $(REFERENCE): $(addprefix $(APPENDIX)/,reference.py nin_pytorch.py weights.py) $
 lint: setup ## ruff, and Biome where npm is there (in CI always)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(if $(NPM)$(CI),npm ci --silent && npx biome ci)
+	$(if $(NPM)$(CI),$(MAKE) --silent node_modules && npx biome ci)
+
+node_modules: package-lock.json
+	@npm ci --silent && touch $@
 
 format: setup ## format the code; how the notebooks' cells are laid out is theirs to say
 	$(BIN)/ruff check --fix --extend-exclude "*.ipynb" .
 	$(BIN)/ruff format .
-	$(if $(NPM)$(CI),npm ci --silent && npx biome check --write)
+	$(if $(NPM)$(CI),$(MAKE) --silent node_modules && npx biome check --write)
 
 stills: setup ## take the pictures of the instruments that a notebook shows where no script runs
 	$(BIN)/uv pip install --python $(BIN)/python --requirement tests/browser/requirements.txt

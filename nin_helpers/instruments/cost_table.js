@@ -56,9 +56,10 @@ export default {
         write(rows[i].shape, cost.shape.join(" × "));
         keys.forEach((key, column) => {
           const cell = rows[i].cells[column];
+          const share = `${((100 * cost[key]) / largest[column]).toFixed(1)}%`;
           write(cell, commas(cost[key]));
           cell.classList.toggle("nin-hidden", cost[key] === 0);
-          cell.style.setProperty("--share", `${(100 * cost[key]) / largest[column]}%`);
+          if (cell.style.getPropertyValue("--share") !== share) cell.style.setProperty("--share", share);
         });
       });
       const order = model.get("order");

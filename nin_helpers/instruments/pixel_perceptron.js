@@ -7,7 +7,8 @@ const INPUTS = [word("brightness"), word("change →"), word("change ↓")];
 /** Return a map as a canvas to pick a pixel from, with a function that draws values[pixel] and the frame on it. */
 function picker(model, label, side) {
   const canvas = element("canvas", { width: side, height: side });
-  const frame = element("i");
+  const frame = element("i", { style: `height: ${100 / side}%; width: ${100 / side}%` });
+  let shown = null;
   const pick = (event) => {
     if (event.buttons === 0 && event.type !== "pointerdown") return;
     const box = canvas.getBoundingClientRect();
@@ -16,7 +17,7 @@ function picker(model, label, side) {
   };
   canvas.addEventListener("pointerdown", pick);
   canvas.addEventListener("pointermove", pick);
-  const draw = (values, row, column) => {
+  const paint = (values) => {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const image = new ImageData(side, side);
     values.forEach((value, i) => {
@@ -24,8 +25,11 @@ function picker(model, label, side) {
       image.data[4 * i + 3] = 255;
     });
     canvas.getContext("2d").putImageData(image, 0, 0);
+  };
+  const draw = (values, row, column) => {
+    if (values !== shown) paint(values);
+    shown = values;
     Object.assign(frame.style, { left: `${(100 * column) / side}%`, top: `${(100 * row) / side}%` });
-    frame.style.width = frame.style.height = `${100 / side}%`;
   };
   const node = element(
     "figure",

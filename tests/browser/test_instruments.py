@@ -308,7 +308,7 @@ def test_the_training_is_stopped_by_its_button(notebook):
 
 @pytest.mark.parametrize("notebook", ["02_output_shapes"], indirect=True)
 def test_a_saved_notebook_is_live_again_without_its_kernel(notebook, browser):
-    """What the notebook's file has of the instruments is enough, once its reader trusts it; until then a still shows."""
+    """What the file has of the instruments is enough, once its reader trusts it; until then a still shows."""
     saved, server = notebook.server.folder / "notebooks" / "saved.ipynb", notebook.server
     shutil.copy(ROOT / "notebooks" / "02_output_shapes.ipynb", saved)
     subprocess.run([sys.executable, "-m", "jupyter", "trust", saved], env=server.environment(), check=True)
