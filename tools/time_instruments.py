@@ -51,7 +51,7 @@ NETWORKS = {
     "where-it-looks": ("WhereItLooks()", "where_it_looks(known.model, images, known.classes, known.config)", "picture"),
     "shift-test": (
         "ShiftTest()",
-        "shift_test(models, images, images[:, 0, 0, 0], known.classes, known.config)",
+        "shift_test(models, images, torch.arange(20) % 10, known.classes, known.config)",
         "moved right",
     ),
     "journey": ("Journey()", None, None),
