@@ -166,7 +166,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("function, arguments, message", REFUSED, ids=str)
+@pytest.mark.parametrize("function, arguments, message", REFUSED, ids=lambda it: getattr(it, "__name__", str(it)))
 def test_what_cannot_be_built_is_named(function, arguments, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         function(**arguments)
