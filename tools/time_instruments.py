@@ -235,7 +235,7 @@ def main():
         browser.close()
     told = environment(torch.device("cpu"))
     told["versions"]["chromium"] = browser_version
-    result = new_result("instruments", data=None)
+    result = new_result("instruments", data="fashion_mnist")
     result["runs"] = [{"environment": told, "config": None, **run} for run in runs]
     write_result(out, result)
     return 0
