@@ -131,7 +131,7 @@ export default {
       element("button", {}, t("check")),
       refusal,
     );
-    model.on("change:input_size change:predict", () => put(model, { told: 0, verdict: "" }));
+    let asked = ""; // the picture, and whether sizes are hidden: when they change, predictions no longer hold
     const cells = [t("input"), ...stepsOf(model).map((step) => step.name), t("average")].map((name) => {
       const [label, fill, size, text] = ["span", "i", "b", "span"].map((tag) => element(tag));
       label.textContent = name;
@@ -140,6 +140,9 @@ export default {
     });
     const picture = element("div", { class: "nin-ladder" }, ...cells.flatMap((c) => [c.label, c.bar, c.text]));
     const draw = () => {
+      const now = `${model.get("input_size")} ${model.get("predict")}`;
+      if (asked && asked !== now) put(model, { told: 0, verdict: "" });
+      asked = now;
       const steps = stepsOf(model);
       const told = model.get("predict") ? model.get("told") : steps.length;
       form.hidden = !model.get("predict");

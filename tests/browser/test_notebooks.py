@@ -32,7 +32,8 @@ def test_every_figure_has_a_text(notebook):
 
 
 def test_every_widget_is_there(notebook):
-    views = notebook.page.locator(".jp-OutputArea-output.jupyter-widgets-view, .jp-OutputArea-output .jupyter-widgets")
+    kinds = (".jupyter-widgets-view", " .jupyter-widgets", " .nin-instrument")
+    views = notebook.page.locator(", ".join(f".jp-OutputArea-output{kind}" for kind in kinds))
     widgets = [output for output in notebook.outputs() if WIDGET in data(output)]
     assert views.count() >= len(widgets)
     for words in ("Loading widget", "Error displaying widget", "Error creating widget"):
