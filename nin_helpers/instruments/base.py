@@ -42,6 +42,7 @@ class Instrument(anywidget.AnyWidget):
     _css = (FOLDER / "style.css").read_text(encoding="utf-8")
     module = ""
     words = traitlets.Dict().tag(sync=True)  # {English: the reader's language}
+    _ipython_display_ = None  # that of ipywidgets 7, as on Colab, would show no still
 
     def __init_subclass__(cls, **options):
         if "module" in vars(cls):  # not in the class that traitlets makes to add a trait

@@ -48,6 +48,8 @@ export function mount(model, el, name, parts, draw) {
   const result = element("p", { class: "nin-result", "aria-live": "polite" });
   const refusal = element("p", { class: "nin-refusal", role: "alert" });
   el.classList.add("nin-instrument", `nin-${name}`);
+  el.dataset.lmSuppressShortcuts = true; // JupyterLab's own keys
+  el.addEventListener("keydown", (event) => event.stopPropagation()); // or its notebook takes the focus away
   el.replaceChildren(...parts, result, refusal);
   const update = () => {
     try {

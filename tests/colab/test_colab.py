@@ -71,6 +71,8 @@ def colab(machine, tmp_path, monkeypatch):
     """The machine as Colab's: with google.colab, which a kernel is to load."""
     (tmp_path / "google" / "colab").mkdir(parents=True)
     (tmp_path / "google" / "colab" / "__init__.py").touch()
+    manager = "def enable_custom_widget_manager():\n    pass\n"  # which anywidget asks for
+    (tmp_path / "google" / "colab" / "output.py").write_text(manager)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return machine
 
