@@ -10,6 +10,7 @@ INITS = ("default", "xavier", "kaiming", "alive")
 # channel per class. A max pooling of 3 with stride 2 follows each of the first three.
 BLOCKS = ((96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1))
 POOL = (3, 2)
+CLASS_WINDOW = (3, 1, 1)  # (kernel_size, stride, padding) of block 4
 WIDTHS = tuple(block[0] for block in BLOCKS)
 
 # A family as VGG's A to E: (widths, depths) of the three stages. The rule: from half of NiN's widths (A) to all of them
@@ -73,7 +74,7 @@ def map_fields(input_size):
     """
     last_feature_size(input_size)
     windows = [window for _, *block in BLOCKS for window in (block, (*POOL, 0))]
-    return fields(input_size, [*windows, (3, 1, 1)])
+    return fields(input_size, [*windows, CLASS_WINDOW])
 
 
 def smallest_input_size(feature_size=1):

@@ -16,13 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from nin_helpers.architecture import BLOCKS, POOL
+from nin_helpers.architecture import BLOCKS, CLASS_WINDOW, POOL
 
 ROOT = Path(__file__).resolve().parent.parent
 NIN, FC_HEAD = (ROOT / "nin_helpers" / "weights" / f"{name}.safetensors" for name in ("nin_fashion_mnist", "fc_head"))
 RUNTIME = ROOT / "node_modules" / "onnxruntime-web" / "dist"
 WASM = "ort-wasm-simd-threaded.wasm"
-WINDOWS = [*(window for _, *window in BLOCKS), (3, 1, 1)]  # (kernel_size, stride, padding) of the four blocks
+WINDOWS = [*(window for _, *window in BLOCKS), CLASS_WINDOW]  # (kernel_size, stride, padding) of the four blocks
 
 
 class Graph:

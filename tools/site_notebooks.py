@@ -53,8 +53,6 @@ def host_instruments(notebook, words=()):
 def still(model, output, words=()):
     """Return an instrument's still as HTML, with the values of its model and its words in the page's language."""
     state = {key: value for key, value in model["state"].items() if not key.startswith("_") or key in ("_esm", "_css")}
-    for buffer in model.get("buffers", []):  # bytes, as Base64
-        state[buffer["path"][0]] = {"base64": buffer["data"]}
     state |= {"words": dict(words)} if words else {}
     values = json.dumps(state, ensure_ascii=False).replace("</", "<\\/")
     picture = html.escape("".join(output["data"].get("text/plain", "")))

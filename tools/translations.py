@@ -34,7 +34,6 @@ from stamp import NOT_YET
 from translated import THEME_LABELS, WORDS, in_language, memory_of, readme_in, to_run, with_languages
 from translation_rules import check
 
-# a constant of a module, or a list each item of which is given to t()
 STRING = r'"((?:[^"\\\n]|\\.)*)"'  # as Biome lays them out
 WORD = "words"  # the context of those below, and the name that they have among the catalogues
 # what pages and the README's badges say that stands in no Markdown block

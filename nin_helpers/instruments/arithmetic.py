@@ -3,7 +3,7 @@
 import torch
 import traitlets
 
-from nin_helpers.architecture import BLOCKS, INITS, POOL, WIDTHS
+from nin_helpers.architecture import BLOCKS, CLASS_WINDOW, INITS, POOL, WIDTHS
 from nin_helpers.diagnostics import moved
 from nin_helpers.instruments.base import Instrument
 from nin_helpers.layer_table import layer_table
@@ -11,7 +11,7 @@ from nin_helpers.nin import NiN
 from nin_helpers.preprocessing import read_drawing
 
 # (kernel, stride, padding, channels) of the four blocks, and (kernel, stride) of the poolings between them
-WINDOWS = [[kernel, stride, padding, channels] for channels, kernel, stride, padding in (*BLOCKS, (10, 3, 1, 1))]
+WINDOWS = [[kernel, stride, padding, channels] for channels, kernel, stride, padding in (*BLOCKS, (10, *CLASS_WINDOW))]
 
 SHIRT = """\
 ..............

@@ -58,14 +58,10 @@ class Instrument(anywidget.AnyWidget):
 
 
 def own_state(instrument):
-    """Return what an instrument shows, {trait: value}, without what all widgets have; bytes as Base64."""
+    """Return what an instrument shows, {trait: value}, without what all widgets have."""
     common = anywidget.AnyWidget.class_trait_names()
     names = [name for name in instrument.trait_names(sync=True) if name not in common and not name.startswith("_")]
-    state = {name: getattr(instrument, name) for name in sorted(names)}
-    return {
-        name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-        for name, value in state.items()
-    }
+    return {name: getattr(instrument, name) for name in sorted(names)}
 
 
 def fingerprint(instrument):

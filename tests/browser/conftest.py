@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from chromium import find
-from hosting import served, write_pages
+from hosting import served, watched_page, write_pages
 from lab import ANSWER, ROOT, Notebook, Server
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -79,9 +79,7 @@ def visit(site, browser):
     pages, errors, requests = [], [], []
 
     def visit(name, address=None, **options):
-        page = browser.new_page(**{"viewport": {"width": 1280, "height": 1000}, **options})
-        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page = watched_page(browser, errors, **{"viewport": {"width": 1280, "height": 1000}, **options})
         page.on("request", lambda request: requests.append(request.url))
         page.goto(f"{address or site}/{name}.html")
         page.locator(".nin-instrument").wait_for()

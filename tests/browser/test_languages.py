@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from hosting import watched_page
 from lab import ROOT, SCREENSHOTS
 
 SITE = ROOT / "build" / "site"
@@ -25,9 +26,7 @@ def visit(browser):
     pages, errors = [], []
 
     def visit(path, width):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page = watched_page(browser, errors, viewport={"width": width, "height": 900})
         page.goto((SITE / path).as_uri())
         pages.append(page)
         return page
