@@ -1,6 +1,7 @@
 """From pictures to what a network takes: resized and normalised, mirrored at random, drawn or read from a file."""
 
 import io
+import threading
 import warnings
 
 import numpy as np
@@ -81,10 +82,36 @@ def read_picture(content, invert=False, size=28, color=False):
     return 255 - seen if invert else seen
 
 
+class _Silence:
+    """A context in which nothing warns, and in which several threads may be at once, as `catch_warnings` alone forbids.
+
+    The first in puts the warnings' filters aside, the last out puts them back.
+    """
+
+    def __init__(self):
+        self.lock, self.inside, self.filters = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self.lock:
+            if not self.inside:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+            self.inside += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.filters.__exit__(*error)
+
+
+_silence = _Silence()
+
+
 def _open(content):
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # at a large picture, or damaged tags: what was read is seen
+        with _silence:  # Pillow warns of a large picture, or of damaged tags: what was read is seen
             image = Image.open(io.BytesIO(content))
             image.load()
             ImageOps.exif_transpose(image, in_place=True)

@@ -1,6 +1,8 @@
 """From pictures to tensors: what a network takes is compared with torch, a reader's picture with what the eye sees."""
 
 import io
+import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -234,3 +236,25 @@ def test_a_file_that_is_no_picture_is_refused_in_words(kind):
     with pytest.raises(ValueError, match=told) as caught:
         read_picture(content)
     assert "0x" not in str(caught.value)
+
+
+def test_threads_that_read_pictures_leave_warnings_as_they_were(monkeypatch):
+    """The first to begin ends first, so each that puts back what it found would put back what the other had set."""
+    opened, before = Image.open, list(warnings.filters)
+    begun, go = {name: threading.Event() for name in "ab"}, {name: threading.Event() for name in "ab"}
+
+    def slowly(file):
+        name = threading.current_thread().name
+        begun[name].set()
+        assert go[name].wait(60)
+        return opened(file)
+
+    monkeypatch.setattr(Image, "open", slowly)
+    threads = {name: threading.Thread(target=read_picture, args=(SEEN_THE_SAME["grey"],), name=name) for name in "ab"}
+    for name, thread in threads.items():
+        thread.start()
+        assert begun[name].wait(60)
+    for name, thread in threads.items():
+        go[name].set()
+        thread.join(60)
+    assert warnings.filters == before
