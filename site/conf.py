@@ -35,8 +35,8 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 html_math_renderer = "mathml"  # browsers typeset it by themselves, without a script from elsewhere
 html_theme = "sphinx_book_theme"
-html_static_path = ["site.css", "network.js", "instruments.js"]
-html_css_files = ["site.css"]
+html_static_path = ["site.css", "../nin_helpers/instruments/style.css", "network.js", "instruments.js"]
+html_css_files = ["site.css", "style.css"]
 # no modules: over file:// a browser would not load them
 html_js_files = [
     ("network.js", {"defer": "defer", "data-networks": "../../_static/network/" if LANGUAGE else "network/"}),

@@ -4,7 +4,6 @@
  * Beside it stands the cell's state, as anywidget saves it in a notebook: the module's text is in it. What the module wants
  * of a kernel goes to `window.ninKernel`, where a page has one; see network.js.
  */
-const styles = new Set();
 
 /** Return a model as anywidget gives one to a module: traits, events, and messages. */
 function modelOf(state) {
@@ -39,11 +38,7 @@ function modelOf(state) {
 
 /** Put the instrument of one still in its place; what goes wrong leaves the still where it is. */
 async function show(still) {
-  const { _esm, _css, ...state } = JSON.parse(still.querySelector("script").textContent);
-  if (!styles.has(_css)) {
-    styles.add(_css);
-    document.head.append(Object.assign(document.createElement("style"), { textContent: _css }));
-  }
+  const { _esm, ...state } = JSON.parse(still.querySelector("script").textContent);
   const address = URL.createObjectURL(new Blob([_esm], { type: "text/javascript" }));
   const module = await import(address);
   URL.revokeObjectURL(address);

@@ -14,7 +14,16 @@ from repository import load
 from torch import nn
 
 from nin_helpers import instruments
-from nin_helpers.architecture import BLOCKS, HEADS, POOL, head_parameters, smallest_input_size
+from nin_helpers.architecture import (
+    BLOCKS,
+    CLASS_WINDOW,
+    HEADS,
+    POOL,
+    head_parameters,
+    map_fields,
+    smallest_input_size,
+)
+from nin_helpers.experiments import load_result
 from nin_helpers.instruments.base import FOLDER, fingerprint, source
 from nin_helpers.nin import NiN
 from nin_helpers.resources import layer_costs
@@ -90,6 +99,9 @@ def test_heads_and_layers_cost_what_the_package_counts():
     for (size, classes), counts in zip(sizes, found):
         assert counts == {head: head_parameters(head, size, classes) for head in HEADS}
     assert reckon("smallestSize", [[WINDOWS]]) == [smallest_input_size()]
+    blocks = [[*block, width] for width, *block in BLOCKS] + [[*CLASS_WINDOW, 10]]
+    (windows,) = reckon("networkWindows", [[blocks, POOL]])
+    assert [tuple(place) for place in reckon("fields", [[99, windows]])[0]] == map_fields(99)
     table, some = instruments.CostTable(), [67, 99, 224, 301]
     for size, rows in zip(some, reckon("layerCosts", [[table.layers, table.channels, size] for size in some])):
         expected = layer_costs(NiN(input_size=size), (1, 1, size, size))
@@ -167,3 +179,15 @@ def test_the_button_asks_the_kernel_and_gets_each_state(monkeypatch):
         {"kind": "state", "init": "alive", "lr": 0.1, "state": short},
         {"kind": "done", "init": "alive", "lr": 0.1},
     ]
+
+
+def test_the_recorded_times_are_those_of_a_frame_and_of_a_tenth_of_a_second():
+    runs = load_result("instruments")["runs"]
+    now = {(run["place"], run["case"]): run["median_ms"] for run in runs if run["place"] in ("JupyterLab", "page")}
+    networks = {name.replace("_", "-") for name, example in EXAMPLES.items() if hasattr(example, "networks")}
+    assert len(now) == 2 * len(EXAMPLES) and len(networks) == 3
+    for (place, name), milliseconds in now.items():
+        if name not in networks:
+            assert milliseconds <= 16
+        elif place == "page":
+            assert milliseconds <= 100

@@ -1,7 +1,9 @@
 """The notebooks' own rules; `pytest --nbval` then runs them and compares their outputs."""
 
 import ast
+import base64
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -11,6 +13,7 @@ import jupytext
 import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from PIL import Image
 from repository import ROOT, load
 
 from nin_helpers.exercises import CHECKS
@@ -211,6 +214,8 @@ def test_every_figure_has_a_text_and_a_sentence_after_it(notebook):
         figures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
         for figure in figures:
             assert figure.metadata.get("image/png", {}).get("alt"), f"plots.show(figure, alt): {first_line(cell)}"
+            picture = Image.open(io.BytesIO(base64.b64decode(figure.data["image/png"])))
+            assert picture.mode == "P", "its colours are those of `chapter.lighten`"
         if figures:
             assert following and following.cell_type == "markdown", f"say what to see: {first_line(cell)}"
 

@@ -20,6 +20,9 @@ from translated import THEME_LABELS, in_language, memory_of, translate, words_of
 BUILD = ROOT / "build"
 SOURCES = BUILD / "site-source"
 INCLUDE = re.compile(r'^```\{include\} (\S+)\n:start-after: "(.*)"\n:end-before: "(.*)"\n```$', re.MULTILINE)
+ICON_SCRIPT = re.compile(r'<script [^>]*src="[^"]*scripts/fontawesome\.js[^"]*"[^>]*></script>\n?')
+ICON_RULE = re.compile(r'(?:\.fa-[\w-]+,?)+\{--fa:"[^"]*"\}')
+ICON = re.compile(r"(?<![\w-])fa-[\w-]+")
 
 
 def main():
@@ -28,6 +31,7 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     with ThreadPoolExecutor(int(os.environ.get("SITE_JOBS") or os.cpu_count() or 1)) as pool:
         statuses = list(pool.map(build, ["", *LANGUAGES]))
+    drop_icons(BUILD / "site")
     return 1 if any(statuses) else 0
 
 
@@ -83,6 +87,21 @@ def label_in(folder, words):
         for label in labels:
             text = text.replace(label, f'="{words[label[2:-1]]}"')
         path.write_text(text, encoding="utf-8")
+
+
+def drop_icons(folder):
+    """Take the theme's script of icons, 1.6 MB, from the pages, on which its web font shows them; and unused icons."""
+    pages = list(folder.glob("**/*.html"))
+    texts = [ICON_SCRIPT.sub("", path.read_text(encoding="utf-8")) for path in pages]
+    for path, text in zip(pages, texts):
+        path.write_text(text, encoding="utf-8")
+    for path in folder.glob("**/_static/scripts/fontawesome.js*"):
+        path.unlink()
+    scripts = [path.read_text(encoding="utf-8") for path in folder.glob("_static/scripts/*.js")]
+    shown = {name for text in texts + scripts for name in ICON.findall(text)}
+    for path in folder.glob("**/_static/styles/pydata-sphinx-theme.css"):
+        style = path.read_text(encoding="utf-8")
+        path.write_text(ICON_RULE.sub(lambda rule: rule[0] if shown & set(ICON.findall(rule[0])) else "", style))
 
 
 def included(directive):

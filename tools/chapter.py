@@ -9,9 +9,11 @@ its working directory: what came out is read from there.
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import copy
 import hashlib
+import io
 import json
 import os
 import re
@@ -25,6 +27,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -216,6 +219,7 @@ def tags(cell):
 def write(notebook, path, page=True):
     """Write the notebook as `path`.ipynb and, for a page, .html; nothing in it names the machine. Return the page."""
     widgets = keep_instruments(notebook)
+    lighten(notebook)
     resources = {"metadata": {"name": path.stem, "path": str(NOTEBOOKS)}}
     if page:
         stills = leave_stills(copy.deepcopy(notebook))
@@ -248,9 +252,21 @@ def keep_instruments(notebook):
                 cell.outputs.remove(output)
                 continue
             view["model_id"], layout = f"{cell.id:0<32}", f"{cell.id:1<32}"
-            kept[layout] = states.get(state["state"]["layout"].removeprefix("IPY_MODEL_"), state)
+            kept[layout] = states[state["state"]["layout"].removeprefix("IPY_MODEL_")]
             kept[view["model_id"]] = {**state, "state": {**state["state"], "layout": f"IPY_MODEL_{layout}"}}
     return {"widgets": {STATE: {"state": kept, "version_major": 2, "version_minor": 0}}} if kept else {}
+
+
+def lighten(notebook):
+    """Leave each figure 256 colours, by eye all that it has, and its file is a third as large."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if "image/png" not in output.get("data", {}):
+            continue
+        picture, light = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))), io.BytesIO()
+        if picture.mode != "P":
+            few = picture.convert("RGB").quantize(256, kmeans=2, dither=Image.Dither.NONE)
+            few.save(light, "PNG", optimize=True)
+            output.data["image/png"] = base64.b64encode(light.getvalue()).decode()
 
 
 def leave_stills(notebook):

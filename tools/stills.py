@@ -16,7 +16,8 @@ from nin_helpers.experiments import load_result
 from nin_helpers.instruments.base import FOLDER, fingerprint, own_state
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = """<!doctype html><meta charset="utf-8"><body style="background: #fff; color: #111; margin: 16px; width: 736px">
+PAGE = """<!doctype html><meta charset="utf-8"><style>{style}</style>
+<body style="background: #fff; color: #111; margin: 16px; width: 736px">
 <div class="nin-still"><script type="application/json">{state}</script></div><script>{script}</script>"""
 
 
@@ -37,9 +38,9 @@ def examples():
 
 def page_of(instrument):
     """Return an HTML page that shows nothing but an instrument."""
-    state = {**own_state(instrument), "_esm": instrument._esm, "_css": instrument._css}
+    state = {**own_state(instrument), "_esm": instrument._esm}
     script = (ROOT / "site" / "instruments.js").read_text(encoding="utf-8")
-    return PAGE.format(state=json.dumps(state).replace("</", "<\\/"), script=script)
+    return PAGE.format(style=instrument._css, state=json.dumps(state).replace("</", "<\\/"), script=script)
 
 
 def take(browser, instrument):

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 from chromium import find  # noqa: E402
-from hosting import answer_times, served, write_pages  # noqa: E402
+from hosting import answers, served, write_pages  # noqa: E402
 from lab import Notebook, Server  # noqa: E402
 
 OLD = "c3a2675"
@@ -178,15 +178,17 @@ def networks_on_pages(browser, folder):
         for name in NETWORKS:
             page = browser.new_page(viewport={"width": 1280, "height": 1400})
             page.goto(f"{address}/{name.replace('-', '_')}.html")
-            times |= answers(page, name)
+            times |= answers_of(page, name)
             page.close()
     return times
 
 
-def answers(page, *names):
+def answers_of(page, *names):
     """Return {instrument: times} from an event to the painted answer of a network."""
     roots = {name: page.locator(f".nin-instrument.nin-{name}") for name in names}
-    return {name: answer_times(root, name.replace("-", "_"), COUNT) for name, root in roots.items()}
+    return {
+        name: [answer["ms"] for answer in answers(root, name.replace("-", "_"), COUNT)] for name, root in roots.items()
+    }
 
 
 def summary(place, times):
@@ -204,7 +206,7 @@ def summary(place, times):
 def measure_now(page):
     """Return {instrument: times} of today's instruments in JupyterLab."""
     roots = {name: page.locator(f".nin-instrument.nin-{name}") for name in INSTRUMENTS}
-    return {name: drag(page, root, INSTRUMENTS[name][2]) for name, root in roots.items()} | answers(page, *NETWORKS)
+    return {name: drag(page, root, INSTRUMENTS[name][2]) for name, root in roots.items()} | answers_of(page, *NETWORKS)
 
 
 def measure_then(page):

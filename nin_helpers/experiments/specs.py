@@ -204,8 +204,11 @@ EXPERIMENTS = {
         precision="bf16",
     ),
     "quick": Training(
-        "what the notebook's training gets to; beside it, in per_pixel_longer, one of 112 pixels throughout",
-        (Case("67, then 99 px"),),
+        "what the notebook's training gets to, beside one that has the larger pictures from the start",
+        (
+            Case("67, then 99 px"),
+            Case("112 px", settings={"size": 112, "num_steps": 1500, "progressive_resizing": 0.0}),
+        ),
         profile="quick",
         seeds=5,
         precision="bf16",

@@ -10,9 +10,9 @@ export function outputSize(n, k, s = 1, p = 0) {
 }
 
 /**
- * Return the steps that a square picture goes down: {name, channels, size, k, s, p, output, unused, there}.
+ * Return the steps that a square picture goes down: of each window what it is, and {size, k, s, p, output, unused, there}.
  *
- * windows: [{name, channels, k, s, p}, …]. output is null from the first window on that does not fit; `there`, the pixels
+ * windows: [{k, s, p}, …]. output is null from the first window on that does not fit; `there`, the pixels
  * that it meets, is null behind it.
  */
 export function ladder(inputSize, windows) {
@@ -25,6 +25,20 @@ export function ladder(inputSize, windows) {
     size = output;
     return step;
   });
+}
+
+/**
+ * Return the windows of a network, [{kind, number, channels, k, s, p}, …]: of its blocks and, between them, of its poolings.
+ *
+ * blocks: [[kernel, stride, padding, channels], …]. pool: [kernel, stride].
+ */
+export function networkWindows(blocks, pool) {
+  const [k, s] = pool;
+  const windows = blocks.flatMap(([kernel, stride, padding, channels], i) => [
+    { kind: "block", number: i + 1, channels, k: kernel, s: stride, p: padding },
+    { kind: "pool", number: i + 1, channels, k, s, p: 0 },
+  ]);
+  return windows.slice(0, -1);
 }
 
 /** Return the parameters of a convolution from c to d channels, weights and biases. */

@@ -1,5 +1,5 @@
 /** What NiN's average costs beside fully connected heads, for any picture and number of classes. */
-import { headParameters, lastSize, smallestSize } from "./arithmetic.js";
+import { headParameters, lastSize, networkWindows, smallestSize } from "./arithmetic.js";
 import { commas, element, mount, Refusal, slider, translator, word } from "./parts.js";
 
 /** What the heads are, and the ends of their bars, which are logarithmic: from 10³ parameters to 10¹⁰. */
@@ -7,19 +7,10 @@ const HEADS = { gap: word("average"), fc: word("1 layer"), fc3: word("3 layers")
 const TICKS = ["10³", "10⁴", "10⁵", "10⁶", "10⁷", "10⁸", "10⁹", ""];
 const share = (count) => Math.max(0, (Math.log10(count) - 3) / (TICKS.length - 1));
 
-function windowsOf(model) {
-  const [k, s] = model.get("pool");
-  const blocks = model.get("blocks").slice(0, -1);
-  return blocks.flatMap(([kernel, stride, padding]) => [
-    { k: kernel, s: stride, p: padding },
-    { k, s, p: 0 },
-  ]);
-}
-
 export default {
   render({ model, el }) {
     const t = translator(model);
-    const windows = windowsOf(model);
+    const windows = networkWindows(model.get("blocks"), model.get("pool")).slice(0, -1); // a head takes the place of the last block
     const smallest = smallestSize(windows);
     const cells = Object.entries(HEADS).map(([head, what]) => {
       const [name, fill, count, text] = ["span", "i", "b", "span"].map((tag) => element(tag));

@@ -1,21 +1,13 @@
 /** One garment's way through the trained network: each block's maps before and after its 1 × 1 layers, and one pixel's channels. */
-import { fields } from "./arithmetic.js";
+import { fields, networkWindows } from "./arithmetic.js";
 import { asking, firstAnswer, largest, softmax, whoAnswers } from "./asking.js";
 import { element, mount, put, svg, translator, word } from "./parts.js";
 import { bytesOf, chooser, chosenPicture, paint } from "./pictures.js";
+import { arrowStep, inside, onDrag, pixelAt } from "./pointing.js";
 
 const SHOWN = 8; // maps of each half
 const HALVES = [word("before"), word("after")]; // the 1 × 1 layers
 const [WIDTH, HEIGHT, HIGH] = [240, 176, 54]; // of the drawing of one pixel's channels and of each of its two parts, in its own units
-
-/** Return the windows from the picture to the maps of each block. */
-function windowsOf(model) {
-  const [k, s] = model.get("pool");
-  const blocks = model.get("blocks").map(([kernel, stride, padding]) => ({ k: kernel, s: stride, p: padding }));
-  return blocks.map((_, number) =>
-    blocks.slice(0, number + 1).flatMap((block, i) => (i < number ? [block, { k, s, p: 0 }] : [block])),
-  );
-}
 
 /**
  * Return what a half of a block shows: {shape, maps: [{channel, values, most}, …], column(row, column)}.
@@ -72,29 +64,17 @@ function blockRow(model, number, t, seePlace) {
 
   const captions = HALVES.map(() => element("figcaption"));
   let shape = [0, 1, 1];
-  const pick = (event, canvas) => {
-    if (!event.buttons && event.type !== "pointerdown") return;
-    const box = canvas.getBoundingClientRect();
-    const place = (at, start, length, count) =>
-      Math.max(0, Math.min(count - 1, Math.floor(((at - start) / length) * count)));
-    seePlace(
-      number,
-      place(event.clientY, box.top, box.height, shape[1]),
-      place(event.clientX, box.left, box.width, shape[2]),
-    );
-  };
   const step = (event) => {
-    const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const way = arrowStep(event);
     if (!way) return;
-    event.preventDefault();
-    const here =
-      model.get("block") === number ? [model.get("row"), model.get("column")] : [shape[1] >> 1, shape[2] >> 1];
-    seePlace(number, ...[0, 1].map((k) => Math.max(0, Math.min(shape[k + 1] - 1, here[k] + way[k]))));
+    const [, height, width] = shape;
+    const [block, row, column] = placeOf(model);
+    const here = block === number ? [row, column] : [height >> 1, width >> 1];
+    seePlace(number, ...inside([here[0] + way[0], here[1] + way[1]], height, width));
   };
   const figures = halves.map((cells, half) => {
     for (const [canvas] of cells) {
-      canvas.addEventListener("pointerdown", (event) => pick(event, canvas));
-      canvas.addEventListener("pointermove", (event) => pick(event, canvas));
+      onDrag(canvas, (event) => seePlace(number, ...pixelAt(event, canvas, shape[1], shape[2])));
     }
     const label = t("block {number}, {half} the 1 × 1 layers: the arrow keys choose a pixel", {
       number: number + 1,
@@ -210,7 +190,8 @@ function strongest(channels) {
 export default {
   render({ model, el }) {
     const t = translator(model);
-    const [windows, side] = [windowsOf(model), model.get("side")];
+    const [blocks, side] = [model.get("blocks"), model.get("side")];
+    const windows = networkWindows(blocks, model.get("pool"));
     let [found, halves, here, stale] = [firstAnswer(model), firstHalves(model), false, true];
     const answered = (answer) => {
       [found, here, stale] = [answer, true, true];
@@ -226,7 +207,7 @@ export default {
       put(model, { block, row, column });
       if (!here) ask(); // the state has the channels of one pixel only
     };
-    const rows = windows.map((_, number) => blockRow(model, number, t, seePlace));
+    const rows = blocks.map((_, number) => blockRow(model, number, t, seePlace));
     const picture = element("canvas", { width: side, height: side });
     const field = element("i");
     const column = columns(t);
@@ -235,7 +216,7 @@ export default {
     const pixel = element("div", { class: "nin-pixel" }, stage, element("div", {}, title, column.node, names));
     const note = element("p", { class: "nin-note" });
     const showField = (block, row, at) => {
-      const places = fields(found.size, windows[block]);
+      const places = fields(found.size, windows.slice(0, 2 * block + 1));
       const share = (value) => (100 * Math.max(0, Math.min(found.size, value))) / found.size;
       const [top, bottom, left, right] = [places[row][0], places[row][1] + 1, places[at][0], places[at][1] + 1].map(
         share,

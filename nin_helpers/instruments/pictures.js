@@ -1,5 +1,6 @@
 /** The picture that a network gets: one of those given, one that the reader draws, or a file. */
 import { checkbox, element, put, translator } from "./parts.js";
+import { arrowStep, inside, shareAt } from "./pointing.js";
 import { seenGrey } from "./reading.js";
 
 const MOST = 2048; // pixels; a larger file is made smaller by the browser first
@@ -82,10 +83,7 @@ function drawingPad(model, t) {
   const stroke = (y, x) => {
     brush(picture, side, y, x, rub.checked ? 0 : 255);
   };
-  const at = ({ clientX, clientY }) => {
-    const box = canvas.getBoundingClientRect();
-    return [((clientY - box.top) / box.height) * side, ((clientX - box.left) / box.width) * side];
-  };
+  const at = (event) => shareAt(event, canvas).map((share) => share * side);
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     last = at(event);
@@ -101,14 +99,14 @@ function drawingPad(model, t) {
     keep();
   });
   const moveCursor = (down, right) => {
-    place = [place[0] + down, place[1] + right].map((value) => Math.max(0, Math.min(side - 1, value)));
+    place = inside([place[0] + down, place[1] + right], side, side);
     Object.assign(cursor.style, { top: `${(100 * place[0]) / side}%`, left: `${(100 * place[1]) / side}%` });
   };
   canvas.addEventListener("keydown", (event) => {
-    const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (!way && event.key !== " ") return;
-    event.preventDefault();
+    const way = arrowStep(event);
     if (way) return moveCursor(...way);
+    if (event.key !== " ") return;
+    event.preventDefault();
     stroke(place[0] + 0.5, place[1] + 0.5);
     keep();
   });

@@ -1,6 +1,7 @@
 /** A 1 × 1 convolution is a perceptron at each pixel; a 3 × 3 one is not. The reader picks the pixel. */
 import { convolution, perceptron, shuffle } from "./arithmetic.js";
 import { checkbox, choice, element, mount, put, slider, svg, translator, word } from "./parts.js";
+import { onDrag, pixelAt } from "./pointing.js";
 
 const INPUTS = [word("brightness"), word("change →"), word("change ↓")];
 
@@ -9,14 +10,10 @@ function picker(model, label, side) {
   const canvas = element("canvas", { width: side, height: side });
   const frame = element("i", { style: `height: ${100 / side}%; width: ${100 / side}%` });
   let shown = null;
-  const pick = (event) => {
-    if (event.buttons === 0 && event.type !== "pointerdown") return;
-    const box = canvas.getBoundingClientRect();
-    const place = (at, start, length) => Math.max(0, Math.min(side - 1, Math.floor(((at - start) / length) * side)));
-    put(model, { row: place(event.clientY, box.top, box.height), column: place(event.clientX, box.left, box.width) });
-  };
-  canvas.addEventListener("pointerdown", pick);
-  canvas.addEventListener("pointermove", pick);
+  onDrag(canvas, (event) => {
+    const [row, column] = pixelAt(event, canvas, side, side);
+    put(model, { row, column });
+  });
   const paint = (values) => {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const image = new ImageData(side, side);

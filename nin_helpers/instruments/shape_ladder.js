@@ -1,5 +1,5 @@
 /** The ladder of heights and widths that a picture goes down in NiN, for any windows; the reader predicts first. */
-import { ladder } from "./arithmetic.js";
+import { ladder, networkWindows } from "./arithmetic.js";
 import { checkbox, element, mount, numberBox, put, slider, translator, word } from "./parts.js";
 
 const PARTS = [
@@ -9,14 +9,13 @@ const PARTS = [
   [word("channels"), 1, 512],
 ];
 
-/** Return the steps of the model's windows: four blocks, a pooling behind each but the last. */
-function stepsOf(model) {
-  const [k, s] = model.get("pool");
-  const windows = model.get("blocks").flatMap(([kernel, stride, padding, channels], i, all) => {
-    const block = { name: `block ${i + 1}`, channels, k: kernel, s: stride, p: padding };
-    return i + 1 < all.length ? [block, { name: `pool ${i + 1}`, channels, k, s, p: 0 }] : [block];
-  });
-  return ladder(model.get("input_size"), windows);
+const NAMES = { block: word("block {number}"), pool: word("pool {number}") };
+
+/** Return the steps of the model's windows, each with its name. */
+function stepsOf(model, t) {
+  const windows = networkWindows(model.get("blocks"), model.get("pool"));
+  const named = windows.map((window) => ({ ...window, name: t(NAMES[window.kind], window) }));
+  return ladder(model.get("input_size"), named);
 }
 
 function formula({ size, k, s, p }) {
@@ -79,7 +78,7 @@ function sentenceOf(model, steps, told, t) {
 
 /** Judge a typed prediction of the next hidden size, and tell one step more. */
 function judge(model, text, t) {
-  const steps = stepsOf(model);
+  const steps = stepsOf(model, t);
   const asked = steps.slice(model.get("told")).find((step) => step.output !== null);
   if (!asked) return "";
   if (!/^\d+$/.test(text)) {
@@ -94,6 +93,7 @@ function judge(model, text, t) {
 
 function windowTable(model, t) {
   const rows = model.get("blocks").map((_, block) => {
+    const name = t(NAMES.block, { number: block + 1 });
     const cells = PARTS.map(([part, lowest, highest], column) => {
       const get = () => model.get("blocks")[block][column];
       const set = (value) => {
@@ -101,10 +101,10 @@ function windowTable(model, t) {
         blocks[block][column] = value;
         put(model, { blocks, told: 0, verdict: "" });
       };
-      const label = `${t(part)}, block ${block + 1}`;
+      const label = `${t(part)}, ${name}`;
       return element("td", {}, numberBox(model, { label, lowest, highest, get, set }));
     });
-    return element("tr", {}, element("th", { scope: "row" }, `block ${block + 1}`), ...cells);
+    return element("tr", {}, element("th", { scope: "row" }, name), ...cells);
   });
   const heads = PARTS.map(([part]) => element("th", { scope: "col" }, t(part)));
   return element("table", {}, element("tr", {}, element("td"), ...heads), ...rows);
@@ -132,7 +132,7 @@ export default {
       refusal,
     );
     let asked = ""; // the picture, and whether sizes are hidden: when they change, predictions no longer hold
-    const cells = [t("input"), ...stepsOf(model).map((step) => step.name), t("average")].map((name) => {
+    const cells = [t("input"), ...stepsOf(model, t).map((step) => step.name), t("average")].map((name) => {
       const [label, fill, size, text] = ["span", "i", "b", "span"].map((tag) => element(tag));
       label.textContent = name;
       text.className = "nin-formula";
@@ -143,7 +143,7 @@ export default {
       const now = `${model.get("input_size")} ${model.get("predict")}`;
       if (asked && asked !== now) put(model, { told: 0, verdict: "" });
       asked = now;
-      const steps = stepsOf(model);
+      const steps = stepsOf(model, t);
       const told = model.get("predict") ? model.get("told") : steps.length;
       form.hidden = !model.get("predict");
       const rows = [{ size: model.get("input_size"), text: "", kind: "known" }, ...rowsOf(steps, told, t)];

@@ -2,6 +2,7 @@
 import { asking, firstAnswer, largest, softmax, whoAnswers } from "./asking.js";
 import { element, mount, put, slider, svg, translator, word } from "./parts.js";
 import { chooser, chosenPicture, paint } from "./pictures.js";
+import { arrowStep } from "./pointing.js";
 
 const COLOURS = ["var(--nin-blue)", "var(--nin-orange)"];
 const [WIDTH, HEIGHT] = [320, 120]; // of the curve, in its own units
@@ -32,13 +33,9 @@ function stage(model, t) {
     moveTo(start[2] + (event.clientY - start[0]) * pixel, start[3] + (event.clientX - start[1]) * pixel);
   });
   node.addEventListener("keydown", (event) => {
-    const way = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (!way) return;
-    event.preventDefault();
-    moveTo(
-      model.get("down") + way[0] * (event.shiftKey ? 8 : 1),
-      model.get("right") + way[1] * (event.shiftKey ? 8 : 1),
-    );
+    const way = arrowStep(event);
+    const far = event.shiftKey ? 8 : 1;
+    if (way) moveTo(model.get("down") + way[0] * far, model.get("right") + way[1] * far);
   });
   const draw = (picture, down, right) => {
     paint(canvas, picture, side);

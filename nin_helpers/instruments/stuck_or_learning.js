@@ -1,5 +1,6 @@
 /** The first steps of three trainings side by side: blind, dead, learning; each can be given another start and rate. */
 import { element, mount, put, svg, translator, valueSlider, word } from "./parts.js";
+import { onDrag, shareAt } from "./pointing.js";
 
 const PANELS = [
   { key: "loss", title: word("loss"), low: 0, high: 4, ends: ["0", "4"] },
@@ -49,15 +50,11 @@ function panelOf(panel, t, level) {
 
 /** Let the reader point at a step in a drawing, or drag over it. */
 function pointAtSteps(model, drawing, steps) {
-  const pick = (event) => {
-    if (event.buttons === 0 && event.type !== "pointerdown") return;
-    const { left, width } = drawing.getBoundingClientRect();
-    const wanted = (steps.at(-1) * (event.clientX - left)) / width;
+  onDrag(drawing, (event) => {
+    const wanted = steps.at(-1) * shareAt(event, drawing)[1];
     const away = (step) => Math.abs(step - wanted);
     put(model, { step: steps.reduce((best, step) => (away(step) < away(best) ? step : best)) });
-  };
-  drawing.addEventListener("pointerdown", pick);
-  drawing.addEventListener("pointermove", pick);
+  });
 }
 
 /** Return how a run ends, in one word and in a sentence. */

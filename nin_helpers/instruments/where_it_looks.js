@@ -1,17 +1,10 @@
 /** Where the network finds evidence for each class: its last maps over a picture, and their means, the logits. */
-import { fields, smallestSize } from "./arithmetic.js";
+import { fields, networkWindows, smallestSize } from "./arithmetic.js";
 import { asking, firstAnswer, largest, softmax, whoAnswers } from "./asking.js";
 import { element, mount, put, slider, svg, translator } from "./parts.js";
 import { chooser, chosenPicture, paint } from "./pictures.js";
 
 const MAPS = "block4.after";
-
-/** Return the windows between the picture and the class maps: three blocks with their poolings, and the last block. */
-function windowsOf(model) {
-  const [k, s] = model.get("pool");
-  const blocks = model.get("blocks").map(([kernel, stride, padding]) => ({ k: kernel, s: stride, p: padding }));
-  return blocks.flatMap((block, i) => (i + 1 < blocks.length ? [block, { k, s, p: 0 }] : [block]));
-}
 
 /** Return the picture with a class's map over it: {node, draw}; a place that is pointed at shows what it sees. */
 function stage(model) {
@@ -99,7 +92,7 @@ function heat(canvas, values, width, brightest) {
 export default {
   render({ model, el }) {
     const t = translator(model);
-    const windows = windowsOf(model);
+    const windows = networkWindows(model.get("blocks"), model.get("pool"));
     let [found, here] = [firstAnswer(model), false];
     const answered = (answer) => {
       [found, here] = [answer, true];

@@ -1,6 +1,5 @@
 """One JupyterLab and one browser for all tests here; `make test-browser` runs them, `make test` does not."""
 
-import os
 import sys
 
 import pytest
@@ -91,13 +90,6 @@ def visit(site, browser):
         page.close()
     assert not errors
     assert all(url.startswith((site, "blob:", "data:", "file:")) for url in requests)
-
-
-@pytest.fixture
-def idle():
-    """Skip a test that takes times where other work takes the cores."""
-    if os.getloadavg()[0] > 1.5 * os.cpu_count():
-        pytest.skip("this machine is busy with other work, so times tell nothing")
 
 
 def pytest_collection_modifyitems(items):

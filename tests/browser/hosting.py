@@ -15,6 +15,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
 <style>
   :root {{ color-scheme: light dark; }}
   body {{ margin: 16px auto; max-width: 736px; padding: 0 12px; background: Canvas; color: CanvasText; }}
+  {style}
 </style>
 <div class="nin-still"><script type="application/json">{state}</script></div>
 <script defer src="network.js"></script><script defer src="instruments.js"></script></html>"""
@@ -62,17 +63,18 @@ ACTS = {
         "[...root.querySelectorAll('.nin-column')].map(part => part.getAttribute('d')).join()",
     ),
 }
-# One such event, and the milliseconds until a frame is painted that shows the answer.
-TIMED = """async (root, [act, shown]) => {
+# One such event, and the frames and milliseconds until one is painted that shows the answer.
+ANSWER = """async (root, [act, shown]) => {
     const painted = () => new Promise(done => requestAnimationFrame(() => {
         const channel = new MessageChannel();
         channel.port1.onmessage = done;
         channel.port2.postMessage(0);
     }));
     const text = new Function('root', `return ${shown}`), before = text(root), start = performance.now();
+    let frames = 0;
     new Function('root', act)(root);
-    while (text(root) === before && performance.now() < start + 20000) await painted();
-    return performance.now() - start;
+    for (; text(root) === before && performance.now() < start + 20000; frames++) await painted();
+    return {frames, ms: performance.now() - start};
 }"""
 
 
@@ -110,12 +112,13 @@ def write_pages(folder, instruments, network=True):
     if network:
         shutil.copytree(STATIC / "network", folder / "network")
     for each in instruments:
-        state = json.dumps({**own_state(each), "_esm": each._esm, "_css": each._css}).replace("</", "<\\/")
-        (folder / f"{each.module}.html").write_text(PAGE.format(name=each.module, state=state), encoding="utf-8")
+        state = json.dumps({**own_state(each), "_esm": each._esm}).replace("</", "<\\/")
+        page = PAGE.format(name=each.module, style=each._css, state=state)
+        (folder / f"{each.module}.html").write_text(page, encoding="utf-8")
 
 
-def answer_times(root, name, count):
-    """Return so many times, in milliseconds, from an event in the instrument `root` to the painted answer.
+def answers(root, name, count):
+    """Return of so many events in the instrument `root` {frames, ms} until its answer is painted.
 
     Where it looks runs at 224 pixels, the others at the 195 of their training. The first answer, for which a page
     fetches the networks, is none of them.
@@ -127,4 +130,4 @@ def answer_times(root, name, count):
         stage = root.locator(".nin-drag")
         stage.evaluate("stage => { stage.setPointerCapture = () => {}; }")  # these events are of no real pointer
         stage.dispatch_event("pointerdown", {"clientX": 300, "clientY": 60})
-    return [root.evaluate(TIMED, [act.format(k=7 + k), shown]) for k in range(count + 1)][1:]
+    return [root.evaluate(ANSWER, [act.format(k=7 + k), shown]) for k in range(count + 1)][1:]

@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import statistics
 import subprocess
 import sys
 
@@ -25,15 +24,22 @@ NOTEBOOKS = {
     "head_calculator": "02_output_shapes",
     "stuck_or_learning": "03_training",
 }
-# From the events of a drag to the next frame that is painted, in milliseconds.
-LISTEN = """root => { window.times = [];
-    const note = event => requestAnimationFrame(() => {
-        const painted = new MessageChannel();
-        painted.port1.onmessage = () => times.push(performance.now() - event.timeStamp);
-        painted.port2.postMessage(0);
-    });
+# Count the events of a drag, and the changes until the next frame is painted and after it.
+WATCH = """root => {
+    Object.assign(window, {events: 0, inTime: 0, late: 0});
+    let waiting = 0;
+    const note = () => {
+        [events, waiting] = [events + 1, waiting + 1];
+        requestAnimationFrame(() => {
+            const painted = new MessageChannel();
+            painted.port1.onmessage = () => { waiting -= 1; };
+            painted.port2.postMessage(0);
+        });
+    };
     root.addEventListener('input', note, true);
-    root.addEventListener('pointermove', event => event.buttons && note(event), true);
+    root.addEventListener('pointermove', event => event.buttons && note(), true);
+    const change = {subtree: true, childList: true, attributes: true, characterData: true};
+    new MutationObserver(() => { if (waiting) inTime += 1; else late += 1; }).observe(root, change);
 }"""
 
 
@@ -228,29 +234,31 @@ def test_an_instrument_is_readable_named_and_no_wider_than_a_phone(visit, name):
 
 
 def drag(root, page):
-    """Drag what is to be dragged to and fro, and return the milliseconds from each event to its frame."""
+    """Drag what is to be dragged to and fro: each answer is there with the next frame, and nothing comes after it.
+
+    How many milliseconds that takes is measured by tools/time_instruments.py: a frame of a busy machine is a long one.
+    """
     root.scroll_into_view_if_needed()
-    root.evaluate(LISTEN)
+    root.evaluate(WATCH)
     handle = root.locator("canvas, input[type=range]").first
-    box, times, turn = handle.bounding_box(), [], 0
-    while len(times) < 50 and turn < 20:
-        steps = [place / 14 for place in range(15)]
-        height = ((turn + 0.5) / 14) % 1 if box["height"] > 30 else 0.5
+    box = handle.bounding_box()
+    steps = [place / 14 for place in range(15)]
+    for turn in range(4):
+        height = (turn + 0.5) / 14 if box["height"] > 30 else 0.5
         for i, place in enumerate(steps if turn % 2 == 0 else reversed(steps)):
             page.mouse.move(box["x"] + 4 + place * (box["width"] - 8), box["y"] + height * box["height"])
             if i == 0:
                 page.mouse.down()
             page.wait_for_timeout(30)
         page.mouse.up()
-        times, turn = page.evaluate("times"), turn + 1
-    assert len(times) >= 50
-    return statistics.median(times)
+    events, in_time, late = page.evaluate("[events, inTime, late]")
+    assert events >= 50 and in_time >= events / 2 and late == 0
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_an_answer_is_painted_with_the_next_frame(visit, name, idle):
+def test_an_answer_is_painted_with_the_next_frame(visit, name):
     page = visit(name)
-    assert drag(Shown(page, name).root, page) <= 16
+    drag(Shown(page, name).root, page)
 
 
 # in JupyterLab
@@ -259,7 +267,7 @@ in_each = pytest.mark.parametrize(("notebook", "name"), [(n, i) for i, n in NOTE
 
 
 @in_each
-def test_a_notebook_hosts_the_same_instrument(notebook, name):
+def test_a_notebook_hosts_the_same_instrument_and_answers_with_the_next_frame(notebook, name):
     shown = Shown(notebook.page, name)
     before = shown.result.inner_text()
     drag(shown.root, notebook.page)
@@ -268,11 +276,6 @@ def test_a_notebook_hosts_the_same_instrument(notebook, name):
     handle.press("ArrowLeft")
     expect(shown.result).not_to_have_text(before)
     shown.root.screenshot(path=SCREENSHOTS / f"{name}-jupyterlab.png")
-
-
-@in_each
-def test_an_answer_is_painted_with_the_next_frame_in_a_notebook(notebook, name, idle):
-    assert drag(Shown(notebook.page, name).root, notebook.page) <= 16
 
 
 @in_each

@@ -1,7 +1,5 @@
 """The pages of `make site` in a browser: nothing on them is cut off, and what is folded is closed."""
 
-import gzip
-
 import pytest
 
 from hosting import served
@@ -49,7 +47,7 @@ def test_a_phone_scrolls_a_page_only_downwards(visit):
 
 
 def test_a_page_is_light_asks_nobody_else_and_shows_its_instruments(browser):
-    """What a page fetches, as a server that compresses sends it, until an instrument asks a network."""
+    """What a page fetches, as a plain server sends it, until an instrument asks a network."""
     with served(SITE) as address:
         for path in sorted(SITE.glob("notebooks/[0-9]*.html")):
             page, sizes, errors = browser.new_page(), {}, []
@@ -59,11 +57,7 @@ def test_a_page_is_light_asks_nobody_else_and_shows_its_instruments(browser):
             sizes = dict(sizes)  # what comes from here on is none of the page's
             assert not errors and not page.locator(".nin-still").count(), path.name
             assert all(url.startswith((address, "data:", "blob:")) for url in sizes)
-            weights = {
-                url: len(gzip.compress(each.body()))
-                for url, each in sizes.items()
-                if url.startswith(address) and each.ok
-            }
+            weights = {url: len(each.body()) for url, each in sizes.items() if url.startswith(address) and each.ok}
             assert sum(weights.values()) < 1.5e6, (path.name, weights)
             page.close()
 
