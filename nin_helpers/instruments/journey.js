@@ -253,7 +253,7 @@ export default {
       if (!known) return t("In the end the answer is {answer}, with {share} %.", answer);
       const [first, second] = pair.map((channels) => strongest(channels).join(", "));
       names.textContent = t(
-        "The block's perceptron makes the lower ones of the upper ones. The strongest: channels {first}; then {second}.",
+        "The block's perceptron makes the lower ones out of the upper ones. The strongest: channels {first}; then {second}.",
         { first, second },
       );
       const [before, after] = pair.map((channels) => channels.filter((value) => value > 0).length);

@@ -113,7 +113,7 @@ export default {
       const whole = places.every(([from, to]) => from <= 0 && to >= size - 1);
       const part = whole
         ? t("sees all that the network reads of the picture")
-        : t("sees a part of the picture: point at it");
+        : t("sees a part of the picture: point at one");
       const seen = t("At {size} pixels each place of a map {part}.", { size, part });
       note.textContent = `${seen} ${whoAnswers(model, here)}`.trim();
       const classes = model.get("classes").map((name) => t(name));

@@ -36,7 +36,7 @@ WATCH = """root => {
             painted.port2.postMessage(0);
         });
     };
-    root.addEventListener('input', note, true);
+    for (const kind of ['input', 'pointerdown']) root.addEventListener(kind, note, true);
     root.addEventListener('pointermove', event => event.buttons && note(), true);
     const change = {subtree: true, childList: true, attributes: true, characterData: true};
     new MutationObserver(() => { if (waiting) inTime += 1; else late += 1; }).observe(root, change);
