@@ -11,7 +11,7 @@
 | `diagnostics`, `exercises` | why a network does not learn, where it looks; the checks of the exercises |
 | `experiments` | what is measured over seeds, and the recorded results |
 | `roofline`, `throughput` | how fast a chip and each layer can go; what a benchmark found |
-| `plots`; `instruments`, `widgets` | the only module that draws figures; what the reader moves |
+| `plots`; `instruments`, `widgets` | the only room that draws figures; what the reader moves |
 | `__main__` | the commands `python -m nin_helpers train`, `predict` and `experiment` |
 | `checks`, `files`, `modes`, `hardware`, `provenance` | small things that the others share |
 

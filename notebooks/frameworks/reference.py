@@ -30,7 +30,8 @@ def main():
         layers = layer_outputs(model, x)
         arrays |= {f"layer/{size}/{name}": output for name, output in layers.items()}
     data = load_data()
-    order = torch.randperm(len(data.train))[: STEPS * BATCH_SIZE]
+    count = STEPS * BATCH_SIZE
+    order = torch.randperm(len(data.train)).repeat(-(-count // len(data.train)))[:count]  # the stand-in has too few
     images = preprocess(data.train.images[order], SIZE, *NORMALISATION).numpy()
     labels, step = data.train.labels[order].numpy(), make_step(model, LR)
     losses = [step(x, y) for x, y in batches(images, labels, BATCH_SIZE)]
