@@ -33,6 +33,11 @@ def test_headings_begin_slides_and_long_prose_is_shortened():
     ]
 
 
+def test_an_exercise_shows_its_stars_and_its_task():
+    task = "## 7 · A family\n\n★★ medium · 40 minutes\n\nDesign three networks. " + "word " * 70
+    assert arranged(f"{task}\n\nMore.") == [("slide", task.strip()), ("notes", f"{task}\n\nMore.")]
+
+
 @pytest.mark.parametrize(
     "cell",
     [

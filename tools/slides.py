@@ -183,10 +183,10 @@ def prose(section):
     section = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", section.strip())  # a deck is alone: no way to others
     shown, first = [], True
     for paragraph in re.split(r"\n\n+(?!\S.*</summary>)", re.sub(r"<details>.*?</details>", "", section, flags=re.S)):
-        is_heading = paragraph.startswith("#")
-        if is_heading or first or len(section.split()) <= SHORT or paragraph.startswith(STANDS_OUT):
+        begins = paragraph.startswith(("#", "★"))  # a heading, or how hard an exercise is
+        if begins or first or len(section.split()) <= SHORT or paragraph.startswith(STANDS_OUT):
             shown.append(paragraph.strip())
-        first = first and is_heading
+        first = first and begins
     text = "\n\n".join(filter(None, shown))
     found = [nbformat.v4.new_markdown_cell(text)] if text else []
     return found + ([note(section)] if text != section else [])
