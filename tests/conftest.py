@@ -1,8 +1,11 @@
 """What the tests share: no internet, no folder of the person who runs them, small real data."""
 
+import signal
+
 import pytest
 import torch
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it, and so would all here
 torch.set_num_threads(1)  # the tensors are small, and on a busy machine threads that wait for each other take minutes
 
 
