@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from chromium import find
-from hosting import served, watched_page, write_pages
+from hosting import served, write_pages
 from lab import ANSWER, ROOT, Notebook, Server
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -73,22 +73,36 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(site, browser):
-    """A function that opens a page; when the test ends, no error may be in its console and no request have left."""
-    pages, errors, requests = [], [], []
+def watched(browser):
+    """A function that makes a page; when the test ends, no error may be in its console."""
+    pages, errors = [], []
 
-    def visit(name, address=None, **options):
-        page = watched_page(browser, errors, **{"viewport": {"width": 1280, "height": 1000}, **options})
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(f"{address or site}/{name}.html")
-        page.locator(".nin-instrument").wait_for()
+    def watched(**options):
+        page = browser.new_page(**options)
+        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
         pages.append(page)
         return page
 
-    yield visit
+    yield watched
     for page in pages:
         page.close()
     assert not errors
+
+
+@pytest.fixture
+def visit(site, watched):
+    """A function that opens the page of an instrument; when the test ends, no request may have left."""
+    requests = []
+
+    def visit(name, address=None, **options):
+        page = watched(**{"viewport": {"width": 1280, "height": 1000}, **options})
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"{address or site}/{name}.html")
+        page.locator(".nin-instrument").wait_for()
+        return page
+
+    yield visit
     assert all(url.startswith((site, "blob:", "data:", "file:")) for url in requests)
 
 

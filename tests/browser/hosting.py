@@ -95,14 +95,6 @@ def served(folder):
         server.shutdown()
 
 
-def watched_page(browser, errors, **options):
-    """Return a new page; what its console and its scripts tell of errors is added to `errors`."""
-    page = browser.new_page(**options)
-    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    return page
-
-
 def write_pages(folder, instruments, network=True):
     """Write a page of each instrument into `folder`, with the scripts and, unless told otherwise, the networks."""
     from nin_helpers.instruments.base import own_state

@@ -208,20 +208,16 @@ def test_a_step_is_picked_in_a_drawing(shown):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_page_of_the_site_is_live_as_a_file_and_without_network(browser, name):
-    page = browser.new_context(offline=True).new_page()
-    wrong = []
-    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: request.url.startswith("http") and wrong.append(request.url))
+def test_a_page_of_the_site_is_live_as_a_file_and_without_network(watched, name):
+    page, asked = watched(offline=True), []
+    page.on("request", lambda request: request.url.startswith("http") and asked.append(request.url))
     page.goto((ROOT / "build" / "site" / "notebooks" / f"{NOTEBOOKS[name]}.html").as_uri())
     shown = Shown(page, name)
     before = shown.result.inner_text()
     for key in ("End", "Home"):
         shown.root.get_by_role("slider").first.press(key)
     expect(shown.result).not_to_have_text(before)
-    page.context.close()
-    assert not wrong
+    assert not asked
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

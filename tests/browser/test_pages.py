@@ -46,17 +46,16 @@ def test_a_phone_scrolls_a_page_only_downwards(visit):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
 
 
-def test_a_page_is_light_asks_nobody_else_and_shows_its_instruments(browser):
+def test_a_page_is_light_asks_nobody_else_and_shows_its_instruments(watched):
     """What a page fetches, as a plain server sends it, until an instrument asks a network."""
     with served(SITE) as address:
         heaviest = SITE.glob("*/notebooks/03_training.html")  # in the other languages
         for path in sorted([*SITE.glob("notebooks/[0-9]*.html"), *heaviest]):
-            page, sizes, errors = browser.new_page(), {}, []
+            page, sizes = watched(), {}
             page.on("response", lambda response, sizes=sizes: sizes.setdefault(response.url, response))
-            page.on("console", lambda message, errors=errors: message.type == "error" and errors.append(message.text))
             page.goto(f"{address}/{path.relative_to(SITE)}", wait_until="networkidle")
             sizes = dict(sizes)  # what comes from here on is none of the page's
-            assert not errors and not page.locator(".nin-still").count(), path
+            assert not page.locator(".nin-still").count(), path
             assert all(url.startswith((address, "data:", "blob:")) for url in sizes)
             weights = {url: len(each.body()) for url, each in sizes.items() if url.startswith(address) and each.ok}
             assert sum(weights.values()) < 1.5e6, (path, weights)
