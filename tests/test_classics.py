@@ -3,9 +3,7 @@
 import pytest
 import torch
 import torchvision
-from torch import nn
 
-from nin_helpers.architecture import BLOCKS
 from nin_helpers.classics import alexnet, lenet, vgg11
 from nin_helpers.resources import count_macs, count_parameters
 
@@ -29,9 +27,7 @@ def test_parameters_and_macs_are_those_of_the_chapter(name, parameters, macs):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_logits_are_one_per_class(name):
-    x = torch.zeros(2, 1, 224, 224, device="meta")
-    assert on_meta(name)(x).shape == (2, 10)
-    assert on_meta(name, num_classes=7)(x).shape == (2, 7)
+    assert on_meta(name, num_classes=7)(torch.zeros(2, 1, 224, 224, device="meta")).shape == (2, 7)
 
 
 def test_lenet_at_its_own_size_by_hand():
@@ -48,23 +44,13 @@ def test_lenet_takes_the_size_that_it_was_built_for(size):
     assert lenet(input_size=size)(torch.rand(2, 1, size, size)).isfinite().all()
 
 
-def test_alexnets_first_three_convolutions_are_those_of_nins_blocks():
-    convolutions = [layer for layer in on_meta("AlexNet") if isinstance(layer, nn.Conv2d)]
-    found = [(layer.out_channels, layer.kernel_size[0], layer.stride[0]) for layer in convolutions[:3]]
-    assert found == [(channels, kernel, stride) for channels, kernel, stride, _ in BLOCKS]
-
-
 def test_vgg11_is_torchvisions_on_one_channel():
     with torch.device("meta"):
         theirs = torchvision.models.vgg11(num_classes=10)
     ours = on_meta("VGG-11")
     first, *rest = [tuple(tensor.shape) for tensor in ours.state_dict().values()]
     assert first == (64, 1, 3, 3) and rest == [tuple(tensor.shape) for tensor in theirs.state_dict().values()][1:]
-    pools = [
-        [isinstance(layer, nn.MaxPool2d) for layer in model if not isinstance(layer, nn.Flatten)][:21]
-        for model in (ours, theirs.features)
-    ]
-    assert pools[0] == pools[1]
+    assert [type(layer) for layer in ours[:21]] == [type(layer) for layer in theirs.features]
 
 
 def test_lenet_refuses_a_size_that_leaves_nothing():

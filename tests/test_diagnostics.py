@@ -7,14 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nin_helpers.diagnostics import (
-    block_maps,
-    class_maps,
-    diagnose,
-    map_states,
-    moved,
-    shift_accuracy,
-)
+from nin_helpers.diagnostics import block_maps, class_maps, diagnose, map_states, moved, shift_accuracy
 from nin_helpers.nin import NiN
 
 
@@ -164,20 +157,17 @@ def test_shifts_of_more_than_100_images_are_those_by_hand():
 
 
 @pytest.mark.parametrize(
-    "look, message",
+    "look, count, more, message",
     [
-        (lambda: diagnose(nn.Flatten(), (torch.zeros(1, 1, 9, 8), torch.zeros(1))), "batch has 1 images; at least 2"),
-        (lambda: class_maps(network(head="fc"), torch.zeros(1, 1, 67, 67)), 'model has no layer "gap"'),
-        (lambda: shift_accuracy(nn.Flatten(), torch.zeros(0, 1, 8, 8), torch.zeros(0), (0,)), "x has no images"),
-        (
-            lambda: shift_accuracy(nn.Flatten(), torch.zeros(1, 1, 9, 8), torch.tensor([0]), (0, 8)),
-            "shift=8 must be a whole number of at least 0 and at most 7",
-        ),
+        (lambda model, *batch: diagnose(model, batch), 1, [], "batch has 1 images; at least 2"),
+        (lambda model, x, _: class_maps(model, x), 1, [], 'model has no layer "gap"'),
+        (shift_accuracy, 0, [(0,)], "x has no images"),
+        (shift_accuracy, 1, [(0, 8)], "shift=8 must be a whole number of at least 0 and at most 7"),
     ],
 )
-def test_what_cannot_be_looked_at_is_refused(look, message):
+def test_what_cannot_be_looked_at_is_refused(look, count, more, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        look()
+        look(nn.Flatten(), torch.zeros(count, 1, 9, 8), torch.zeros(count), *more)
 
 
 @pytest.mark.parametrize("down, right", [(0, 0), (2, 0), (-1, 3), (4, -5)])

@@ -1,25 +1,18 @@
 """Whoever looks at a model leaves it as it was: each function that takes one, on one that has something to lose."""
 
 from collections import OrderedDict
+from functools import partial
 
 import pytest
 import torch
 from tiny import tiny_config
 from torch import nn
 
+from nin_helpers import resources
 from nin_helpers.diagnostics import class_maps, diagnose, map_states, shift_accuracy
 from nin_helpers.instruments import ShiftTest
 from nin_helpers.layer_table import layer_table
 from nin_helpers.modes import evaluating
-from nin_helpers.resources import (
-    allocated_memory,
-    count_macs,
-    count_parameters,
-    count_training_flops,
-    layer_costs,
-    prediction_memory,
-    training_memory,
-)
 from nin_helpers.roofline import time_layers
 from nin_helpers.training import predict
 
@@ -33,14 +26,13 @@ LOOKS = {
     "predict": lambda model: predict(model, PICTURES, tiny_config()),
     "shift_test": lambda model: ShiftTest({"it": model}, PICTURES, torch.arange(4) % 3, "abc", tiny_config()),
     "time_layers": lambda model: time_layers(model, torch.rand(SHAPE), seconds=0.001),
-    "count_parameters": count_parameters,
-    "layer_table": lambda model: layer_table(model, SHAPE),
-    "layer_costs": lambda model: layer_costs(model, SHAPE),
-    "count_macs": lambda model: count_macs(model, SHAPE),
-    "count_training_flops": lambda model: count_training_flops(model, SHAPE),
-    "training_memory": lambda model: training_memory(model, SHAPE),
-    "prediction_memory": lambda model: prediction_memory(model, SHAPE),
-    "allocated_memory": lambda model: allocated_memory(model, SHAPE, training=True),
+    "layer_table": partial(layer_table, input_shape=SHAPE),
+    "count_parameters": resources.count_parameters,
+    "allocated_memory": partial(resources.allocated_memory, input_shape=SHAPE, training=True),
+    **{
+        name: partial(getattr(resources, name), input_shape=SHAPE)
+        for name in ("layer_costs", "count_macs", "count_training_flops", "training_memory", "prediction_memory")
+    },
 }
 
 
@@ -60,14 +52,12 @@ def used_model():
 
 def all_of(model):
     """Return what a look could change, with tensors as lists of numbers."""
-    hooks = [dict(vars(module)[name]) for module in model.modules() for name in vars(module) if "_hooks" in name]
-    gradients = [None if parameter.grad is None else parameter.grad.tolist() for parameter in model.parameters()]
     return {
         "modes": [module.training for module in model.modules()],
         "numbers": {name: (tensor.device.type, tensor.tolist()) for name, tensor in model.state_dict().items()},
         "frozen": [not parameter.requires_grad for parameter in model.parameters()],
-        "gradients": gradients,
-        "hooks": hooks,
+        "gradients": [None if weights.grad is None else weights.grad.tolist() for weights in model.parameters()],
+        "hooks": [dict(vars(module)[name]) for module in model.modules() for name in vars(module) if "_hooks" in name],
     }
 
 

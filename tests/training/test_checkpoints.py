@@ -21,10 +21,6 @@ from nin_helpers.training.checkpoints import FILES
 RUN = {"data": "digits", "num_steps": 6}
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.fixture
 def small(digits):
     """The digits with 24 training images, so that an epoch of batches of 8 is three steps."""
@@ -38,7 +34,7 @@ def run(data, folder=None, kill_at=None, **changes):
 
     def on_evaluation(history):
         if kill_at == len(history["evaluations"]):
-            raise Killed
+            raise InterruptedError
 
     torch.manual_seed(config.seed)
     model = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.BatchNorm1d(64), nn.Dropout(), nn.Linear(64, 10))
@@ -55,7 +51,7 @@ def timeless(history):
 @pytest.mark.parametrize("kill_at, changes", [(4, {}), (6, {}), (5, {"size": 99, "progressive_resizing": 0.6})])
 def test_a_killed_run_goes_on_to_the_same_bits(small, tmp_path, kill_at, changes):
     expected, history = run(small, **changes)
-    with pytest.raises(Killed):
+    with pytest.raises(InterruptedError):
         run(small, tmp_path, kill_at, **changes)
     assert [int(path.name) for path in find_checkpoints(tmp_path)] == [3]
     weights, resumed = run(small, tmp_path, **changes)
@@ -71,21 +67,18 @@ def test_a_run_that_is_done_is_not_repeated_and_two_checkpoints_stay(small, tmp_
     assert timeless(same) == timeless(history)
 
 
-def test_checkpoints_come_by_the_clock_too(digits, tmp_path, monkeypatch):
+def test_checkpoints_come_by_the_clock_too_and_writing_them_is_no_training(small, tmp_path, monkeypatch):
     steps = []
-    monkeypatch.setattr(
-        "nin_helpers.training.checkpoints.save_checkpoint", lambda folder, step, *rest: steps.append(step)
-    )
-    config = tiny_config(num_steps=4, num_evaluations=1)
-    train(tiny_model(), digits, config, quiet, checkpoints=tmp_path, checkpoint_minutes=0)
+
+    def save(folder, step, *_):
+        steps.append(step)
+        time.sleep(0.2)
+
+    monkeypatch.setattr("nin_helpers.training.checkpoints.save_checkpoint", save)
+    start, config = time.perf_counter(), tiny_config(batch_size=4, num_steps=4, num_evaluations=4)
+    history = train(tiny_model(), small, config, quiet, checkpoints=tmp_path, checkpoint_minutes=0)
     assert steps == [1, 2, 3, 4]
-
-
-def test_writing_a_checkpoint_is_no_training(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("nin_helpers.training.checkpoints.save_checkpoint", lambda *_: time.sleep(0.2))
-    start = time.perf_counter()
-    _, history = run(small, tmp_path)
-    assert history["training_seconds"] < time.perf_counter() - start - 0.6  # after steps 3, 6 and 7
+    assert history["training_seconds"] < time.perf_counter() - start - 4 * 0.2
 
 
 def test_another_recipe_is_refused_and_nothing_changes(small, tmp_path):

@@ -1,7 +1,6 @@
 """Several processes train together: two on this CPU end where one does, and only the first one writes."""
 
 import glob
-import json
 import os
 import shutil
 import subprocess
@@ -27,15 +26,11 @@ def gloo_threads():
 
 
 def save(folder, name, states, history):
-    name = f"{folder}/{name}-{os.environ.get('RANK', 0)}"
-    torch.save(states, f"{name}.pt")
-    with open(f"{name}.json", "w") as file:
-        json.dump(history, file)
+    torch.save((states, history), folder / f"{name}-{os.environ.get('RANK', 0)}")
 
 
 def saved(folder, *names):
-    states = [torch.load(folder / f"{name}.pt", weights_only=True) for name in names]
-    return states, [json.loads((folder / f"{name}.json").read_text()) for name in names]
+    return zip(*(torch.load(folder / name, weights_only=False) for name in names))
 
 
 def train_an_epoch(folder, name):
@@ -61,7 +56,7 @@ def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     finish(start(train_an_epoch, folder, "alone"))
     together(train_an_epoch, folder, "two")
-    return saved(folder, "alone-0", "two-0", "two-1")
+    return list(saved(folder, "alone-0", "two-0", "two-1"))
 
 
 @pytest.mark.parametrize(("moment", "tolerance"), [(0, 1e-6), (1, 1e-3)], ids=["after a step", "after an epoch"])
@@ -73,7 +68,7 @@ def test_two_processes_end_where_one_does(both, moment, tolerance):
     assert (together - alone).norm() <= tolerance * alone.norm()
 
 
-def test_the_history_speaks_of_all_processes(both):
+def test_the_history_speaks_of_all_processes_which_share_the_held_out_and_the_test_images(both):
     _, (alone, *two) = both
     assert len(two) == 2 and len(alone["evaluations"]) == 3
     assert [history["processes"] for history in (alone, *two)] == [1, 2, 2]
@@ -83,12 +78,7 @@ def test_the_history_speaks_of_all_processes(both):
             assert mine["train_accuracy"] == pytest.approx(theirs["train_accuracy"], abs=0.01)
             assert mine["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=0.021)
         assert (history["test_images"], history["num_steps"]) == (alone["test_images"], alone["num_steps"])
-
-
-def test_the_processes_share_the_held_out_and_the_test_images(both):
-    _, (alone, *two) = both
-    assert alone["answered"] == 3 * 50 + 100
-    assert [history["answered"] for history in two] == [125, 125]
+    assert [history["answered"] for history in (alone, *two)] == [3 * 50 + 100, 125, 125]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where threads have names to read")
@@ -96,9 +86,7 @@ def test_no_thread_outlives_the_team(both):
     """One that lets go of a tensor while Python ends aborts its process: rarely, and more often on a busy machine."""
     _, (alone, *two) = both
     assert alone["threads"] == [0, 0]
-    for history in two:
-        before, after = history["threads"]
-        assert before > 0 and after == 0
+    assert all(before > 0 and after == 0 for before, after in (history["threads"] for history in two))
 
 
 def train_three_epochs(checkpoints, folder, name, stop_at=None):
@@ -128,7 +116,7 @@ def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     assert one["test_accuracy"] == other["test_accuracy"] == one["evaluated"]["test_accuracy"]
 
 
-def test_checkpoints_by_the_clock_are_agreed_upon(monkeypatch):
+def test_checkpoints_by_the_clock_are_agreed_upon():
     group = ProcessGroup("cpu")
     assert group.any(7, due=True) and not group.any(100, due=False)
     group.size, asked = 2, []
@@ -159,16 +147,6 @@ def test_the_command_line_runs_under_torchrun_and_writes_once(tmp_path):
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("test accuracy") == 1 and process.stdout.count("train, ") == 1
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.json", "weights.safetensors"]
-
-
-@pytest.mark.parametrize("count", [2, 5, 8])
-def test_shards_are_disjoint_complete_and_weighted_by_their_size(count):
-    groups = [ProcessGroup("cpu") for _ in range(2)]
-    for rank, group in enumerate(groups):
-        group.rank, group.size = rank, 2
-    parts, weights = zip(*(group.shard(torch.arange(count)) for group in groups))
-    assert sorted(torch.cat(parts).tolist()) == list(range(count))
-    assert [weight * count / 2 for weight in weights] == [len(part) for part in parts]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tiny import dead_model, quiet, tiny_config, tiny_model
 from torch import nn
 
-from nin_helpers.datasets import ImageData, LabelledImages
+from nin_helpers.datasets import ImageData
 from nin_helpers.training import StuckWarning, describe_progress, train
 
 
@@ -18,20 +18,15 @@ def stuck_warnings(model, data, **changes):
     return history, [warning for warning in caught if warning.category is StuckWarning]
 
 
-def test_a_dead_network_is_said_to_be_stuck_once(digits):
-    history, found = stuck_warnings(dead_model(), digits, num_steps=300, num_evaluations=30)
-    assert len(found) == 1 and "ln(10) = 2.3026" in str(found[0].message)
-    assert "The last ReLU is dead" in str(found[0].message)
-    assert found[0].filename.endswith("test_history.py")  # it points at the reader's line
-    assert history["stuck_since_step"] == 0 and history["dead_classes"] == 10
+@pytest.mark.parametrize("num_steps, since", [(40, None), (50, 0), (300, 0)])
+def test_a_dead_network_is_said_to_be_stuck_once_after_fifty_steps(digits, num_steps, since):
+    history, found = stuck_warnings(dead_model(), digits, num_steps=num_steps, num_evaluations=num_steps // 10)
+    assert len(found) == (since == 0) and history["stuck_since_step"] == since and history["dead_classes"] == 10
     losses = [evaluation["train_loss"] for evaluation in history["evaluations"]]
-    assert losses == pytest.approx([math.log(10)] * 30, abs=1e-5)
-
-
-def test_fifty_steps_at_the_plateau_are_stuck_and_forty_are_not(digits):
-    for num_steps, since in ((40, None), (50, 0)):
-        history, found = stuck_warnings(dead_model(), digits, num_steps=num_steps, num_evaluations=num_steps // 10)
-        assert len(found) == (since == 0) and history["stuck_since_step"] == since
+    assert losses == pytest.approx([math.log(10)] * (num_steps // 10), abs=1e-5)
+    for warning in found:
+        assert "ln(10) = 2.3026 since step 0. The last ReLU is dead" in str(warning.message)
+        assert warning.filename == __file__  # it points at the reader's line
 
 
 def test_a_network_that_dies_on_the_way_is_stuck_since_then(digits):
@@ -55,8 +50,7 @@ def test_one_held_out_image_is_enough_to_be_told(digits):
 
 
 def test_the_plateau_is_that_of_the_number_of_classes(digits):
-    three = digits.train.labels < 3
-    part = LabelledImages(digits.train.images[three], digits.train.labels[three])
+    part = digits.train[digits.train.labels < 3]
     _, found = stuck_warnings(dead_model(3), ImageData("mine", "Mine", ("0", "1", "2"), part, part, part))
     assert len(found) == 1 and "ln(3) = 1.0986" in str(found[0].message)
 
