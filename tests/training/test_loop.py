@@ -88,6 +88,14 @@ def test_the_first_share_of_the_steps_is_small_and_the_answers_are_not(digits):
     assert sizes == [68] * 4 + [100] * 4 and model.seen.shape[2] == 100
 
 
+@pytest.mark.parametrize("recipe", ["adamw_alive", "progressive"])
+def test_recipes_train_nin(digits, recipe):
+    """A real run of two steps, with what the configuration says of the network."""
+    config = make_config("smoke", recipe, size=99, batch_size=4, num_steps=2, test_limit=8, validation_limit=8)
+    history = train(NiN(**config.model_options()), digits, config, quiet)
+    assert math.isfinite(history["evaluations"][-1]["train_loss"])
+
+
 def test_train_leaves_the_data_alone_and_never_trains_on_held_out_and_test_images(digits):
     model, images, seen = tiny_model(), digits.train.images.clone(), []
     model.register_forward_pre_hook(lambda model, x: seen.append(x[0]) if model.training else None)
