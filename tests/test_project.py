@@ -5,14 +5,14 @@ import importlib
 import json
 import os
 import re
-import subprocess
 import sys
 
+import environment
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from repository import ROOT, load, read, run
+from repository import ROOT, read, run
 
 from nin_helpers.__main__ import _parser
 from nin_helpers.experiments.specs import EXPERIMENTS, specify
@@ -47,14 +47,14 @@ LAYERS = (
     "instruments.arithmetic",
     "instruments.networks widgets __main__",
 )
+PROJECT = tomllib.loads(read("pyproject.toml"))
 PACKAGE = ROOT / "nin_helpers"
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     for path in PACKAGE.rglob("*.py")
     if path.name != "__init__.py"
 )
-SETUP = load("environment")
-PYTHONS = SETUP.ENVIRONMENTS[""][1]
+PYTHONS = environment.ENVIRONMENTS[""][1]
 
 
 def imported(module):
@@ -103,9 +103,8 @@ def test_the_command_line_answers_without_torch_and_names_what_the_code_has(comm
 
 
 def test_the_packages_of_the_house_are_all_installed():
-    settings = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
-    assert set(settings["packages"]) == folders | {"nin_helpers.results"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"nin_helpers.results"}
 
 
 @pytest.mark.parametrize(
@@ -118,16 +117,11 @@ def test_public_names_are_there_and_come_lazily(package):
     assert result.stdout == "False\n"
 
 
-def direct_requirements():
-    project = tomllib.loads(read("pyproject.toml"))["project"]
-    return [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
-
-
 def pins(python):
     """Return the requirements that requirements.txt has for one Python version on Linux."""
-    environment = {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux"}
+    machine = {"python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux"}
     lines = [line for line in read("requirements.txt").splitlines() if line and not line.startswith("#")]
-    found = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate(environment)]
+    found = [pin for pin in map(Requirement, lines) if pin.marker is None or pin.marker.evaluate(machine)]
     assert all(re.fullmatch(r"==[^*,]+", str(pin.specifier)) for pin in found)
     versions = {pin.name: str(pin.specifier)[2:] for pin in found}
     assert len(versions) == len(found), "a package has two pins"
@@ -135,15 +129,11 @@ def pins(python):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_pins_satisfy_what_the_package_asks_for(python):
-    versions = pins(python)
-    for wanted in direct_requirements():
+def test_pins_satisfy_what_the_package_asks_for_and_leave_the_choice_of_accelerator_to_torch(python):
+    versions, project = pins(python), PROJECT["project"]
+    for wanted in map(Requirement, project["dependencies"] + project["optional-dependencies"]["dev"]):
         assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), wanted
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_pins_leave_the_choice_of_accelerator_to_torch(python):
-    assert not [name for name in pins(python) if re.match("nvidia|cuda|triton", name)]
+    assert not [name for name in versions if re.match("nvidia|cuda|triton", name)]
 
 
 def test_binder_has_the_same_versions_without_cuda():
@@ -156,22 +146,25 @@ def test_binder_has_the_same_versions_without_cuda():
     ]
 
 
-def test_conda_gets_python_pip_and_the_pins():
+def test_conda_and_codespaces_install_what_everyone_installs():
     python, *rest = yaml.safe_load(read("environment.yml"))["dependencies"]
     assert python.removeprefix("python=") in PYTHONS
     assert rest == ["pip", {"pip": ["--requirement requirements.txt"]}]
+    container = json.loads(read(".devcontainer", "devcontainer.json"))
+    assert container["image"].rpartition(":")[2] in PYTHONS and container["postCreateCommand"] == "make setup"
 
 
 def test_colab_has_what_the_package_asks_for_but_two():
     pinned = [line.split("==") for line in read("tests", "colab", "requirements.txt").splitlines() if "==" in line]
     versions = {canonicalize_name(name): version for name, version in pinned}
-    asked = [Requirement(line) for line in tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]]
+    asked = map(Requirement, PROJECT["project"]["dependencies"])
     missing = [it.name for it in asked if not it.specifier.contains(versions.get(canonicalize_name(it.name), "0"))]
     assert missing == ["anywidget", "torchinfo"]
 
 
 FOLDERS = (".", "notebooks", "notebooks/frameworks", "results", "benchmarks")
 DOCUMENTS = [ROOT / "CONTRIBUTING.md", *(ROOT / folder / "README.md" for folder in FOLDERS)]
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
 
 
 def test_workflow_and_ci_call_what_contributors_call():
@@ -183,15 +176,14 @@ def test_workflow_and_ci_call_what_contributors_call():
     runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     assert runs == ["make test", "make test-browser", "make test-${{ matrix.framework }}", "make test-colab"]
     assert set(jobs["test"]["strategy"]["matrix"]["python"]) <= set(PYTHONS)
-    assert tuple(jobs["frameworks"]["strategy"]["matrix"]["framework"]) == SETUP.FRAMEWORKS
+    assert tuple(jobs["frameworks"]["strategy"]["matrix"]["framework"]) == environment.FRAMEWORKS
 
 
 def test_documents_name_every_target_and_no_other():
     targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)) - {"help"}
-    assert re.search("^FRAMEWORKS := (.*)", read("Makefile"), re.MULTILINE)[1].split() == [*SETUP.FRAMEWORKS]
-    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", text, re.MULTILINE))
-    assert targets == {name for name in named if not re.search(f"-({'|'.join(SETUP.FRAMEWORKS)})$", name)}
+    assert re.search("^FRAMEWORKS := (.*)", read("Makefile"), re.MULTILINE)[1].split() == [*environment.FRAMEWORKS]
+    named = set(re.findall(r"(?:`|^|=\S+ )make ([a-z-]+)", TEXT, re.MULTILINE))
+    assert targets == {name for name in named if not re.search(f"-({'|'.join(environment.FRAMEWORKS)})$", name)}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -203,19 +195,19 @@ def test_links_of_documents_lead_somewhere(path):
         assert not anchor or heading in (path.parent / link).read_text(encoding="utf-8").lower()
 
 
-def test_readme_is_short_and_lists_every_notebook_and_results_every_file():
+def test_readme_is_short_and_lists_every_notebook_and_others_every_profile_and_every_file_of_results():
     readme = re.sub("<!-- badges -->.*<!-- /badges -->", "", read("README.md"), flags=re.DOTALL)
     assert len(readme.encode()) < 5000
     for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.md"):
         assert f"](notebooks/{path.stem}.ipynb)" in readme
+    assert set(PROFILES) <= set(re.findall(r"`(\w+)`", read("notebooks", "README.md")))
     listed = set(re.findall(r"^\| `(\w+)` \|", read("results", "README.md"), re.MULTILINE))
     measured = {path.stem for path in (ROOT / "results").glob("*.json")}
     assert {re.sub("^benchmark_.*", "benchmark_MACHINE", name) for name in measured} <= listed
 
 
 def test_commands_in_documents_can_be_run():
-    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-    commands = re.findall(r"(?:-m nin_helpers |`)((?:train|experiment|predict) [^`#\n]*)", text)
+    commands = re.findall(r"(?:-m nin_helpers |`)((?:train|experiment|predict) [^`#\n]*)", TEXT)
     assert {command.split()[0] for command in commands} == {"train", "experiment", "predict"}
     for command in commands:
         options = _parser().parse_args(command.split())
@@ -225,17 +217,8 @@ def test_commands_in_documents_can_be_run():
             assert options.all or specify(options.name)
 
 
-def test_every_profile_is_explained():
-    assert set(PROFILES) <= set(re.findall(r"`(\w+)`", read("notebooks", "README.md")))
-
-
-def test_codespaces_install_what_everyone_installs():
-    container = json.loads(read(".devcontainer", "devcontainer.json"))
-    assert container["image"].rpartition(":")[2] in PYTHONS and container["postCreateCommand"] == "make setup"
-
-
 def test_no_data_set_is_committed():
-    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    listing = run("git", "ls-files", cwd=ROOT)
     if listing.returncode:
         pytest.skip("not a git checkout")
     assert not re.findall(r".*idx[13]-ubyte.*", listing.stdout)

@@ -6,12 +6,13 @@ Building them needs Sphinx, which the tests do without: .ci/run and the workflow
 import json
 import re
 
+import check_site
+import exercises
 import pytest
+import site_notebooks as tool
 import yaml
 from packaging.requirements import Requirement
-from repository import ROOT, load
-
-tool = load("site_notebooks")
+from repository import read
 
 
 def markdown(*sources):
@@ -21,7 +22,10 @@ def markdown(*sources):
 # what is shown
 
 
-def test_an_instrument_is_its_still_and_state_and_the_set_up_goes():
+@pytest.mark.parametrize(
+    ("words", "said"), [({}, {}), ({"size": "boyut", "not said": "yok"}, {"words": {"size": "boyut"}})]
+)
+def test_an_instrument_is_its_still_its_state_and_its_words_and_the_set_up_goes(words, said):
     picture = {"output_type": "display_data", "data": {"image/png": "aGk="}, "metadata": {"image/png": {"alt": "a"}}}
     data = {tool.WIDGET: {"model_id": "1"}, "text/plain": "a <b>", "image/png": "aGk="}
     instrument = {"output_type": "display_data", "data": data, "metadata": {"image/png": {"alt": "a <b>"}}}
@@ -33,7 +37,7 @@ def test_an_instrument_is_its_still_and_state_and_the_set_up_goes():
     ]
     model = {"state": {"size": 3, "_esm": "code </script>", "_model_name": "AnyModel"}}
     metadata = {"widgets": {tool.STATE: {"state": {"1": model}}}, "kernelspec": {}}
-    notebook, texts = tool.for_a_page("09_new", {"metadata": metadata, "cells": cells})
+    notebook, texts = tool.for_a_page("09_new", {"metadata": metadata, "cells": cells}, words=words)
     assert notebook["metadata"] == {"kernelspec": {}} and texts == ["a"]
     assert notebook["cells"][0] == cells[0]
     first, still, last = notebook["cells"][1]["outputs"]
@@ -41,39 +45,22 @@ def test_an_instrument_is_its_still_and_state_and_the_set_up_goes():
     html = still["data"]["text/html"]
     assert '<img alt="a &lt;b&gt;" src="data:image/png;base64,aGk=">' in html and html.count("</script>") == 1
     state = re.search(r'<script type="application/json">(.*)</script>', html)[1]
-    assert json.loads(state) == {"size": 3, "_esm": "code </script>"}
-
-
-def test_an_instrument_is_hosted_with_its_still_and_the_words_of_the_page():
-    data = {tool.WIDGET: {"model_id": "1"}, "image/png": "aGk=", "text/plain": "A <ladder>"}
-    output = {"output_type": "display_data", "data": data, "metadata": {"image/png": {"alt": "A <ladder>"}}}
-    model = {"state": {"_esm": "</script>", "_model_name": "left out", "size": 3}}
-    notebook = {
-        "metadata": {"widgets": {tool.STATE: {"state": {"1": model}}}},
-        "cells": [{"cell_type": "code", "metadata": {}, "source": "show()", "outputs": [output]}],
-    }
-    tool.for_a_page("09_new", notebook, words={"size": "boyut"})
-    html = notebook["cells"][0]["outputs"][0]["data"]["text/html"]
-    assert 'alt="A &lt;ladder&gt;" src="data:image/png;base64,aGk="' in html
-    state = json.loads(re.search(r'<script type="application/json">(.*)</script>', html)[1])
-    assert state == {"_esm": "</script>", "size": 3, "words": {"size": "boyut"}}
+    assert json.loads(state) == {"size": 3, "_esm": "code </script>", **said}
 
 
 @pytest.mark.parametrize(("source", "what"), [("x = 1\nassert x", "check"), ("assertion = 1", "code")])
 def test_a_folded_cell_says_what_it_hides(source, what):
     cell = {"cell_type": "code", "metadata": {"tags": ["hide-input"]}, "source": source, "outputs": []}
-    notebook, _ = tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]})
-    prompts = {"code_prompt_show": f"Show the {what}", "code_prompt_hide": f"Hide the {what}"}
-    assert notebook["cells"][0]["metadata"]["mystnb"] == prompts
-    notebook, _ = tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]}, words={f"Show the {what}": "Göster"})
-    assert notebook["cells"][0]["metadata"]["mystnb"] == {**prompts, "code_prompt_show": "Göster"}
+    for shown in (f"Show the {what}", "Göster"):
+        tool.for_a_page("09_new", {"metadata": {}, "cells": [cell]}, words={f"Show the {what}": shown})
+        assert cell["metadata"]["mystnb"] == {"code_prompt_show": shown, "code_prompt_hide": f"Hide the {what}"}
 
 
 def test_a_fold_opens_where_the_solution_begins():
-    exercises = markdown("# 4\n\nFirst.", "Help.\n\n## 1 · One\n\nDo this.\n\nAnd that.", "## 2 · Two\n\nDo it.")
+    tasks = markdown("# 4\n\nFirst.", "Help.\n\n## 1 · One\n\nDo this.\n\nAnd that.", "## 2 · Two\n\nDo it.")
     solutions = markdown("# 5\n\nFirst.", "Intro.\n\n## 1 · One\n\nDo this.\n\nAnd that.\n\nDone.\n\nAnd that.",
                          "So it is.\n\n## 2 · Two\n\nDo it.", "## The end\n\nWell.")  # fmt: skip
-    tool.fold_solutions(solutions, exercises, "Çözüm")
+    tool.fold_solutions(solutions, tasks, "Çözüm")
     fold = '<details class="solution"><summary>Çözüm</summary>'
     assert [tool.text(cell) for cell in solutions["cells"]] == [
         "# 5\n\nFirst.",
@@ -83,9 +70,9 @@ def test_a_fold_opens_where_the_solution_begins():
     ]
 
 
-@pytest.mark.parametrize("name", load("exercises").SOLUTIONS)
+@pytest.mark.parametrize("name", exercises.SOLUTIONS)
 def test_each_exercise_of_the_chapter_gets_one_fold(name):
-    notebook = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads(read("notebooks", f"{name}.ipynb"))
     text = "\n\n".join(tool.text(cell) for cell in tool.prose(tool.for_a_page(name, notebook)[0]))
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert [section.count(tool.FOLD) for section in sections] == [section[0].isdigit() for section in sections]
@@ -98,7 +85,7 @@ def test_each_exercise_of_the_chapter_gets_one_fold(name):
 
 @pytest.fixture
 def site(tmp_path):
-    """A site of two pages without a mistake, and what checks it."""
+    """A site of three pages without a mistake."""
     links = ["b.html#äh", "#top", "#", "sub/", "https://example.org/gone"]
     body = "".join(f'<a href="{link}">there</a>' for link in links)
     (tmp_path / "a.html").write_text(f'<h1 id="top">A</h1>{body}<img src="a.png" alt="a">', "utf-8")
@@ -106,12 +93,12 @@ def site(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "index.html").write_text('<a href="../a.html">a</a>', "utf-8")
     (tmp_path / "a.png").touch()
-    return tmp_path, load("check_site").main
+    return tmp_path
 
 
-def test_a_site_whose_links_hold_passes(site, capsys):
-    folder, main = site
-    assert main([str(folder)]) == 0 and capsys.readouterr().out == "3 pages checked, 0 mistakes\n"
+def test_a_site_whose_links_hold_passes_and_one_without_pages_does_not(site, capsys):
+    assert check_site.main([str(site)]) == 0 and capsys.readouterr().out == "3 pages checked, 0 mistakes\n"
+    assert check_site.main([str(site / "no pages")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,15 +113,9 @@ def test_a_site_whose_links_hold_passes(site, capsys):
     ],
 )
 def test_a_mistake_is_named_with_its_page(site, capsys, tag, mistake):
-    folder, main = site
-    (folder / "sub" / "index.html").write_text(tag, "utf-8")
-    assert main([str(folder)]) == 1
+    (site / "sub" / "index.html").write_text(tag, "utf-8")
+    assert check_site.main([str(site)]) == 1
     assert capsys.readouterr().out == f"sub/index.html: {mistake}\n3 pages checked, 1 mistakes\n"
-
-
-def test_no_page_at_all_is_a_mistake(site, tmp_path):
-    (tmp_path / "empty").mkdir()
-    assert site[1]([str(tmp_path / "empty")]) == 1
 
 
 # the build
@@ -142,7 +123,7 @@ def test_no_page_at_all_is_a_mistake(site, tmp_path):
 
 def pinned(*path):
     """Return {name: its specifiers} of a file of requirements."""
-    lines = [line for line in ROOT.joinpath(*path).read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in read(*path).splitlines() if not line.startswith("#")]
     found = {}
     for pin in map(Requirement, lines):
         found.setdefault(pin.name.lower(), set()).add(str(pin.specifier))
@@ -157,7 +138,7 @@ def test_pins_are_exact_and_those_of_the_chapter_hold_here_too():
 
 
 def test_workflow_builds_with_make_and_may_no_more_than_publish():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text())
+    workflow = yaml.safe_load(read(".github", "workflows", "site.yml"))
     build, publish = workflow["jobs"]["build"], workflow["jobs"]["publish"]
     runs = [step["run"] for step in build["steps"] if "run" in step]
     assert runs == ["python tools/stamp.py", "make site"] and build["steps"][-1]["with"] == {"path": "build/site"}

@@ -1,15 +1,12 @@
 """The slides: what is on them by rule, and that a deck asks nobody for anything. tests/browser looks at them."""
 
 import re
-import sys
 from html.parser import HTMLParser
 
 import pytest
+import slides
 from nbformat import v4
-from repository import ROOT, load
 
-sys.path.append(str(ROOT / "tools"))  # slides.py takes from chapter.py
-slides = load("slides")
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAA+gAAAH0CAYAAAA="  # of 1000 × 500 pixels, says its header
 
 
