@@ -67,10 +67,8 @@ def test_labelled_images_are_indexed_and_split_as_their_tensors_are():
     whole = LabelledImages(torch.arange(12, dtype=torch.uint8).view(3, 1, 2, 2), torch.tensor([5, 6, 7]))
     some = whole[torch.tensor([2, 0])]
     assert some.labels.tolist() == [7, 5] and some.images[0].flatten().tolist() == [8, 9, 10, 11]
-    pieces = whole.split(2)
-    assert [len(piece) for piece in pieces] == [2, 1]
-    assert torch.equal(torch.cat([piece.images for piece in pieces]), whole.images)
-    assert torch.cat([piece.labels for piece in pieces]).tolist() == [5, 6, 7]
+    for piece, expected in zip(whole.split(2), (whole[:2], whole[2:]), strict=True):
+        assert torch.equal(piece.images, expected.images) and torch.equal(piece.labels, expected.labels)
 
 
 def test_the_normalisation_is_that_of_the_training_images_in_each_channel():

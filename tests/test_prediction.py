@@ -128,9 +128,7 @@ def test_predict_draws_a_map_of_each_picture(weights, picture, tmp_path, capsys)
 def test_what_predict_cannot_use_is_one_line(weights, picture, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(picture.parent)
     picture.with_name("text.png").write_text("no picture")
-    if "--weights" not in arguments:
-        arguments = [*arguments, "--weights", weights]
-    assert run(*arguments) == 2
+    assert run("--weights", weights, *arguments) == 2  # of two the last one counts
     out, err = capsys.readouterr()
     assert err.startswith(f"error: {message}") and err.count("\n") == 1 and not out
 

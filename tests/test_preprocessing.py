@@ -32,26 +32,27 @@ def test_each_channel_can_have_a_mean_and_a_std_of_its_own():
         expected = preprocess(images[:, [channel]], 8, mean[channel], std[channel])
         torch.testing.assert_close(x[:, [channel]], expected)
     torch.testing.assert_close(preprocess(images, 8, (0.5,) * 3, 0.25), preprocess(images, 8, 0.5, 0.25))
-    with pytest.raises(ValueError, match=r"^mean=\(0.1, 0.2, 0.3\) and std=1 must .* the images have 1$"):
-        preprocess(images[:, :1], 8, mean, 1)
 
 
 @pytest.mark.parametrize(
-    "bad", [torch.zeros(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)], ids=["float", "3-d"]
+    "shape, dtype, message",
+    [
+        ((2, 1, 8, 8), torch.float32, r"torch.float32 of shape \(2, 1, 8, 8\), but must be torch.uint8"),
+        ((2, 8, 8), torch.uint8, r"torch.uint8 of shape \(2, 8, 8\), but must be torch.uint8"),
+        ((2, 1, 8, 8), torch.uint8, r"^mean=0 and std=\(1, 1, 1\) must .* the images have 1$"),
+    ],
 )
-def test_preprocessing_says_what_it_got_and_what_it_takes(bad):
-    with pytest.raises(ValueError) as caught:
-        preprocess(bad, 8, 0, 1)
-    assert f"{bad.dtype} of shape {tuple(bad.shape)}, but must be torch.uint8" in str(caught.value)
+def test_preprocessing_says_what_it_got_and_what_it_takes(shape, dtype, message):
+    with pytest.raises(ValueError, match=message):
+        preprocess(torch.zeros(shape, dtype=dtype), 8, 0, (1, 1, 1))
 
 
 def test_half_of_the_images_are_mirrored_and_none_is_otherwise_changed(digits):
     images = digits.train.images[:500]
     flipped = random_flip(images)
-    mirrored = [torch.equal(after, before.flip(2)) for after, before in zip(flipped, images)]
-    same = [torch.equal(after, before) for after, before in zip(flipped, images)]
-    assert all(one or other for one, other in zip(mirrored, same))
-    assert 200 < sum(mirrored) < 300 and flipped.dtype == torch.uint8
+    mirrored = (flipped == images.flip(3)).flatten(1).all(dim=1)
+    assert (mirrored | (flipped == images).flatten(1).all(dim=1)).all()
+    assert 200 < mirrored.sum() < 300 and flipped.dtype == torch.uint8
 
 
 def test_a_drawing_becomes_bytes_and_fills_the_square():
@@ -97,14 +98,12 @@ TO_LAB = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.create
 SEEN_THE_SAME = {
     "grey": saved(GREY, "PNG"),
     "colour": saved(GREY.convert("RGB"), "JPEG", quality=95),
-    "palette": saved(GREY.quantize(), "GIF"),
     "animation": saved(GREY, "GIF", save_all=True, append_images=[Image.new("L", (28, 28), 90)]),
     "CMYK": saved(GREY.convert("RGB").convert("CMYK"), "JPEG", quality=95),
     "YCbCr": saved(GREY.convert("RGB").convert("YCbCr"), "TIFF"),
     "LAB": saved(ImageCms.applyTransform(GREY.convert("RGB"), TO_LAB), "TIFF"),
     "opaque": saved(GREY.convert("RGBA"), "WEBP", lossless=True),
     "16 bits": saved(halves(DARK * 257, LIGHT * 257, np.uint16), "PNG"),
-    "16 bits of PGM": saved(halves(DARK * 257, LIGHT * 257, np.int32), "PPM"),
     "16 bits, white is 0": saved(halves((255 - DARK) * 257, (255 - LIGHT) * 257, np.uint16), "TIFF", tiffinfo={262: 0}),
     "32 bits to 255": saved(halves(DARK, LIGHT, np.int32), "TIFF"),
     "32 bits to 65,535": saved(halves(DARK * 257, LIGHT * 257, np.int32), "TIFF"),
@@ -113,9 +112,9 @@ SEEN_THE_SAME = {
 }
 
 
-@pytest.mark.parametrize("kind", SEEN_THE_SAME)
-def test_a_picture_of_any_kind_has_the_grey_levels_that_the_eye_sees(kind):
-    picture = read_picture(SEEN_THE_SAME[kind])
+@pytest.mark.parametrize("content", SEEN_THE_SAME.values(), ids=SEEN_THE_SAME)
+def test_a_picture_of_any_kind_has_the_grey_levels_that_the_eye_sees(content):
+    picture = read_picture(content)
     assert picture.dtype == torch.uint8 and picture.shape == (1, 28, 28)
     np.testing.assert_allclose(picture[0].numpy().astype(int), halves(DARK, LIGHT, int), atol=2)
 
@@ -132,9 +131,8 @@ OTHER_RANGES = {
 }
 
 
-@pytest.mark.parametrize("kind", OTHER_RANGES)
-def test_levels_of_other_ranges(kind):
-    content, expected = OTHER_RANGES[kind]
+@pytest.mark.parametrize("content, expected", OTHER_RANGES.values(), ids=OTHER_RANGES)
+def test_levels_of_other_ranges(content, expected):
     assert np.array_equal(read_picture(content)[0], halves(*expected))
 
 
@@ -214,9 +212,9 @@ A_FIFTH = {
 }
 
 
-@pytest.mark.parametrize("kind", A_FIFTH)
-def test_a_fifth_of_a_thing_is_mixed_with_four_of_the_ground(kind):
-    np.testing.assert_allclose(read_picture(A_FIFTH[kind])[0].numpy().astype(int), halves(216, 255, int), atol=2)
+@pytest.mark.parametrize("content", A_FIFTH.values(), ids=A_FIFTH)
+def test_a_fifth_of_a_thing_is_mixed_with_four_of_the_ground(content):
+    np.testing.assert_allclose(read_picture(content)[0].numpy().astype(int), halves(216, 255, int), atol=2)
 
 
 NO_PICTURES = {
@@ -229,9 +227,8 @@ NO_PICTURES = {
 }
 
 
-@pytest.mark.parametrize("kind", NO_PICTURES)
-def test_a_file_that_is_no_picture_is_refused_in_words(kind):
-    content, reason = NO_PICTURES[kind]
+@pytest.mark.parametrize("content, reason", NO_PICTURES.values(), ids=NO_PICTURES)
+def test_a_file_that_is_no_picture_is_refused_in_words(content, reason):
     told = rf"^the file cannot be read as a picture \((?i:{reason})\); a PNG or JPEG can$"
     with pytest.raises(ValueError, match=told) as caught:
         read_picture(content)
@@ -241,20 +238,20 @@ def test_a_file_that_is_no_picture_is_refused_in_words(kind):
 def test_threads_that_read_pictures_leave_warnings_as_they_were(monkeypatch):
     """The first to begin ends first, so each that puts back what it found would put back what the other had set."""
     opened, before = Image.open, list(warnings.filters)
-    begun, go = {name: threading.Event() for name in "ab"}, {name: threading.Event() for name in "ab"}
+    second_has_begun, first_has_ended = threading.Event(), threading.Event()
+    second = threading.Thread(target=read_picture, args=(SEEN_THE_SAME["grey"],))
 
     def slowly(file):
-        name = threading.current_thread().name
-        begun[name].set()
-        assert go[name].wait(60)
+        if threading.current_thread() is second:
+            second_has_begun.set()
+            assert first_has_ended.wait(60)
+        else:
+            second.start()
+            assert second_has_begun.wait(60)
         return opened(file)
 
     monkeypatch.setattr(Image, "open", slowly)
-    threads = {name: threading.Thread(target=read_picture, args=(SEEN_THE_SAME["grey"],), name=name) for name in "ab"}
-    for name, thread in threads.items():
-        thread.start()
-        assert begun[name].wait(60)
-    for name, thread in threads.items():
-        go[name].set()
-        thread.join(60)
+    read_picture(SEEN_THE_SAME["grey"])
+    first_has_ended.set()
+    second.join(60)
     assert warnings.filters == before
