@@ -4,6 +4,7 @@ import contextlib
 import os
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy
 import pytest
@@ -25,34 +26,21 @@ CONFIG = {
 SETTINGS = {**CONFIG, "device": "cpu"}
 
 
-class Stop:
-    """A `pause` that notes what it gets, and ends a loop the second time."""
-
-    def __init__(self):
-        self.rates = []
-
-    def __call__(self, rate):
-        self.rates.append(rate)
-        if len(self.rates) == 2:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("pipeline", [pipelines.textbook, pipelines.ours, pipelines.compute_only])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_each_pipeline_trains_until_it_is_stopped(digits, pipeline, precision):
-    stop = Stop()
+    pause = Mock(side_effect=[None, KeyboardInterrupt])
     with contextlib.suppress(KeyboardInterrupt):  # which ours takes for the stop button
-        pipeline({**SETTINGS, "precision": precision}, digits, stop)
-    assert len(stop.rates) == 2 and min(stop.rates) > 0
+        pipeline({**SETTINGS, "precision": precision}, digits, pause)
+    assert pause.call_count == 2 and all(call.args[0] > 0 for call in pause.call_args_list)
 
 
-@pytest.mark.parametrize("copies", [1, 3])
-def test_ours_is_train_on_as_many_copies_of_the_data(digits, copies, monkeypatch):
-    seen = []
-    monkeypatch.setattr(pipelines, "train", lambda model, data, config, on_evaluation: seen.append((data, config)))
-    pipelines.ours({**SETTINGS, "copies": copies}, digits, Stop())
-    ((data, config),) = seen
-    assert len(data.train) == copies * len(digits.train)
+def test_ours_is_train_on_as_many_copies_of_the_data(digits, monkeypatch):
+    train = Mock()
+    monkeypatch.setattr(pipelines, "train", train)
+    pipelines.ours({**SETTINGS, "copies": 3}, digits, None)
+    _, data, config, _ = train.call_args.args
+    assert len(data.train) == 3 * len(digits.train)
     assert torch.equal(data.train.images[-5:], digits.train.images[-5:])
     assert config.num_steps // config.num_evaluations == 2 and (config.size, config.batch_size) == (67, 4)
 
@@ -66,10 +54,8 @@ def test_the_textbooks_pictures_are_those_that_torchvision_makes(digits):
 
 @pytest.mark.skipif("NIN_DATA" not in os.environ, reason="needs Fashion-MNIST")
 def test_the_command_measures_each_case_in_turns_and_writes_one_file(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(turns, "WORKERS", (0,))
-    monkeypatch.setattr(turns, "BATCHES", (8,))
-    monkeypatch.setattr(turns, "COPIES", (2,))
-    monkeypatch.setattr(turns, "EVERY", 2)
+    for name, fewer in {"WORKERS": (0,), "BATCHES": (8,), "COPIES": (2,), "EVERY": 2}.items():
+        monkeypatch.setattr(turns, name, fewer)
     monkeypatch.setattr(turns, "multiprocessing", SimpleNamespace(get_context=lambda _: SERVED))  # "spawn", but faster
     data = load_data("fashion_mnist")
     few = replace(data, validation=data.validation[:50], test=data.test[:50])
@@ -114,20 +100,15 @@ def test_compiled_cases_come_on_request_in_the_fastest_precision(compile):
     assert [config["precision"] for config in configs if config["pipeline"] == "textbook"] == ["fp32"] * 3
 
 
-class FakeTurns:
+class FakeTurns(contextlib.ExitStack):
     """Turns of a process that does nothing; a compiled one ends in its second turn."""
 
     def __init__(self, config, device, root):
+        super().__init__()
         self.config, self.count, self.rate = config, 0, (1.0, 1.0) if config["pipeline"] == "limits" else 1.0
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
     def wait_until_ready(self):
-        pass
+        """It is at once."""
 
     def turn(self):
         self.count += 1

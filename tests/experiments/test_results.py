@@ -2,9 +2,10 @@
 
 import json
 import math
-from pathlib import Path
 
 import pytest
+from made_up import WHERE
+from repository import ROOT
 
 from nin_helpers.experiments import results
 from nin_helpers.experiments.results import (
@@ -16,11 +17,7 @@ from nin_helpers.experiments.results import (
     write_result,
 )
 
-HERE = {
-    "device": "cpu", "device_name": "a chip", "threads": 1, "versions": {"torch": "2"}, "command": "make", "date": None,
-}  # fmt: skip
-RUN = {"case": "a", "seed": 0, "environment": HERE, "config": {"size": 67}, "train_loss": 0.5}
-ROOT = Path(__file__).parents[2]
+RUN = {"case": "a", "seed": 0, "environment": WHERE, "config": {"size": 67}, "train_loss": 0.5}
 
 
 def write(folder, *runs, **more):
@@ -29,8 +26,8 @@ def write(folder, *runs, **more):
 
 
 def test_what_is_written_is_read_and_the_file_has_each_environment_and_configuration_once(tmp_path):
-    other, unknown = RUN | {"seed": 1, "environment": HERE | {"date": "2030-01-01"}}, RUN | {"config": None}
-    limit, diverged = {"environment": HERE, "config": None, "rate": 3}, RUN | {"train_loss": math.nan}
+    other, unknown = RUN | {"seed": 1, "environment": WHERE | {"date": "2030-01-01"}}, RUN | {"config": None}
+    limit, diverged = {"environment": WHERE, "config": None, "rate": 3}, RUN | {"train_loss": math.nan}
     path = write(tmp_path, RUN, other, unknown, diverged, limits=[limit], note="1 × 1")
     packed = json.loads(path.read_text(encoding="utf-8"))
     assert (len(packed["environments"]), packed["configs"], len(packed["runs"])) == (2, [{"size": 67}], 4)
@@ -43,7 +40,7 @@ def test_what_is_written_is_read_and_the_file_has_each_environment_and_configura
 
 
 def changed(**changes):
-    packed = {"schema": 1, "experiment": "mine", "data": "digits", "environments": [HERE], "configs": [{"size": 67}]}
+    packed = {"schema": 1, "experiment": "mine", "data": "digits", "environments": [WHERE], "configs": [{"size": 67}]}
     packed |= {"runs": [{"environment": 0, "config": 0}], **changes}
     return json.dumps({key: value for key, value in packed.items() if value is not None})
 

@@ -1,19 +1,18 @@
 """A run is never repeated nor lost, and a file holds no runs that do not belong together."""
 
 import json
-from pathlib import Path
+from unittest.mock import DEFAULT, Mock
 
 import pytest
+from repository import ROOT
 
 from nin_helpers.datasets import DataError, load_data
 from nin_helpers.experiments import measurements, runner, workers
 from nin_helpers.experiments.results import read_result
 from nin_helpers.experiments.runner import run_experiment
-from nin_helpers.experiments.specs import EXPERIMENTS, Case, Training
-from nin_helpers.training import PROFILES
+from nin_helpers.experiments.specs import EXPERIMENTS
 
 ALL = [("sgd_xavier", 0), ("adamw_alive", 0), ("sgd_xavier", 1), ("adamw_alive", 1)]
-ROOT = Path(__file__).parents[2]
 
 
 def test_each_case_is_run_with_each_seed_and_the_file_holds_the_result(trained, tmp_path):
@@ -61,57 +60,41 @@ def test_more_seeds_run_only_the_new_ones_and_each_run_says_where_it_was_made(tr
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()], ids=["error", "stop button"])
 def test_runs_before_an_end_are_kept_and_the_rest_is_made_up_for(trained, monkeypatch, tmp_path, error):
-    real = workers.train
-
-    def failing(model, data, config, **options):
-        if config.seed > 0:
-            raise error
-        return real(model, data, config, **options)
-
-    monkeypatch.setattr(workers, "train", failing)
-    with pytest.raises(type(error)):
+    third_fails = Mock(wraps=workers.train, side_effect=[DEFAULT, DEFAULT, *[error] * 38])
+    with monkeypatch.context() as broken, pytest.raises(type(error)):
+        broken.setattr(workers, "train", third_fails)
         run_experiment("tiny", tmp_path, seeds=20)
     assert len(trained) == 2  # those that waited are not begun
     kept = read_result(tmp_path / "tiny.json")["runs"]
-    monkeypatch.setattr(workers, "train", real)
     result = run_experiment("tiny", tmp_path)
     assert trained == ALL and all(run in result["runs"] for run in kept) and len(kept) == 2
 
 
 @pytest.mark.parametrize(
-    "key, found, wanted",
+    "table, key, found, wanted",
     [
-        ("precision", "fp32", "bf16"),
-        ("profile", "reduced", "smoke"),
-        ("device", "cuda", "cpu"),
-        ("size", 67, 99),  # where somebody has edited the profile
-        ("change", None, "no lift"),  # or the case
+        ("configs", "precision", "bf16", "fp32"),
+        ("configs", "size", 99, 67),  # where somebody has edited the profile
+        ("configs", "change", "no lift", None),  # or the case
+        ("environments", "device", "cuda", "cpu"),
     ],
 )
-def test_a_file_of_other_runs_is_refused_and_stays(trained, monkeypatch, tmp_path, key, found, wanted):
+def test_a_file_of_other_runs_is_refused_and_stays(trained, tmp_path, table, key, found, wanted):
     run_experiment("tiny", tmp_path, seeds=1)
-    path, options = tmp_path / "tiny.json", {key: wanted} if key in ("precision", "profile") else {}
-    if key == "device":
-        content = json.loads(path.read_text())
-        content["environments"][0]["device"] = found
-        path.write_text(json.dumps(content))
-    elif key == "size":
-        monkeypatch.setitem(PROFILES, "reduced", PROFILES["reduced"] | {"size": wanted})
-    elif key == "change":
-        monkeypatch.setitem(EXPERIMENTS, "tiny", Training("a test", (Case("a", change=wanted),)))
+    path = tmp_path / "tiny.json"
+    content = json.loads(path.read_text())
+    content[table][0][key] = found
+    path.write_text(json.dumps(content))
     before = path.read_bytes()
     with pytest.raises(ValueError, match=rf"^{path} holds runs of {key}={found!r}, not {wanted!r}; name another out"):
-        run_experiment("tiny", tmp_path, **options)
+        run_experiment("tiny", tmp_path)
     assert trained == ALL[:2] and path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "bad", [{"precision": "fp16"}, {"device": "cuda:97"}, {"profile": "no"}, {"seeds": 0}], ids=str
-)
-def test_what_cannot_be_used_is_named_before_anything_is_run(trained, tmp_path, bad):
-    ((name, value),) = bad.items()
+@pytest.mark.parametrize("name, value", [("precision", "fp16"), ("device", "cuda:97"), ("profile", "no")])
+def test_what_cannot_be_used_is_named_before_anything_is_run(trained, tmp_path, name, value):
     with pytest.raises(ValueError, match=rf"^{name}={value!r} "):
-        run_experiment("tiny", tmp_path / "out", **bad)
+        run_experiment("tiny", tmp_path / "out", **{name: value})
     assert trained == [] and not (tmp_path / "out").exists()
 
 

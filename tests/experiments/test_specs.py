@@ -20,18 +20,16 @@ def test_an_experiment_takes_the_options_that_it_has_and_no_other(name):
 
 
 @pytest.mark.parametrize(
-    "name, options, message",
-    [
-        ("recipes", {"seeds": 0}, "seeds=0 must be a whole number of at least 1"),
-        ("recipes", {"jobs": 0}, "jobs=0 must be a whole number of at least 1"),
-        ("search", {"trials": 0}, "trials=0 must be a whole number of at least 1"),
-        ("speed", {"repeats": 0}, "repeats=0 must be a whole number of at least 1"),
-        ("nonsense", {}, f"name='nonsense' is no experiment; there are {', '.join(EXPERIMENTS)}$"),
-    ],
+    "name, option", [("recipes", "seeds"), ("recipes", "jobs"), ("search", "trials"), ("speed", "repeats")]
 )
-def test_what_no_experiment_has_is_named(name, options, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        specify(name, **options)
+def test_what_is_counted_is_at_least_one(name, option):
+    with pytest.raises(ValueError, match=rf"^{option}=0 must be a whole number of at least 1"):
+        specify(name, **{option: 0})
+
+
+def test_an_experiment_that_there_is_not_is_named():
+    with pytest.raises(ValueError, match=f"^name='nonsense' is no experiment; there are {', '.join(EXPERIMENTS)}$"):
+        specify("nonsense")
 
 
 def test_without_optuna_one_is_told_what_to_install(monkeypatch):
