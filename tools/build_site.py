@@ -101,7 +101,8 @@ def drop_icons(folder):
     shown = {name for text in texts + scripts for name in ICON.findall(text)}
     for path in folder.glob("**/_static/styles/pydata-sphinx-theme.css"):
         style = path.read_text(encoding="utf-8")
-        path.write_text(ICON_RULE.sub(lambda rule: rule[0] if shown & set(ICON.findall(rule[0])) else "", style))
+        style = ICON_RULE.sub(lambda rule: rule[0] if shown & set(ICON.findall(rule[0])) else "", style)
+        path.write_text(style, encoding="utf-8")
 
 
 def included(directive):

@@ -53,15 +53,19 @@ def host_instruments(notebook, words=()):
 def still(model, output, words=()):
     """Return an instrument's still as HTML, with its values and, of its words, those in the page's language."""
     state = {key: value for key, value in model["state"].items() if not key.startswith("_") or key == "_esm"}
-    values = json.dumps(state, ensure_ascii=False)
     if words:
-        state["words"] = {english: word for english, word in dict(words).items() if english in values}
         values = json.dumps(state, ensure_ascii=False)
+        state["words"] = {english: word for english, word in dict(words).items() if english in values}
     picture = html.escape("".join(output["data"].get("text/plain", "")))
     if "image/png" in output["data"]:
         source = "".join(output["data"]["image/png"]).replace("\n", "")
         picture = f'<img alt="{picture}" src="data:image/png;base64,{source}">'
-    values = values.replace("</", "<\\/")
+    return embed(state, picture)
+
+
+def embed(state, picture=""):
+    """Return the element of which instruments.js makes a live instrument: its state, and what is shown until then."""
+    values = json.dumps(state, ensure_ascii=False).replace("</", "<\\/")
     return f'<div class="nin-still">{picture}<script type="application/json">{values}</script></div>'
 
 

@@ -5,11 +5,11 @@ Each is a picture of the instrument itself, as it is at first in the chapter, wi
 """
 
 import io
-import json
 import sys
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
+from site_notebooks import embed
 
 from nin_helpers import instruments
 from nin_helpers.experiments import load_result
@@ -18,7 +18,7 @@ from nin_helpers.instruments.base import FOLDER, fingerprint, own_state
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = """<!doctype html><meta charset="utf-8"><style>{style}</style>
 <body style="background: #fff; color: #111; margin: 16px; width: 736px">
-<div class="nin-still"><script type="application/json">{state}</script></div><script>{script}</script>"""
+{instrument}<script>{script}</script>"""
 
 
 def examples():
@@ -38,9 +38,13 @@ def examples():
 
 def page_of(instrument):
     """Return an HTML page that shows nothing but an instrument."""
-    state = {**own_state(instrument), "_esm": instrument._esm}
     script = (ROOT / "site" / "instruments.js").read_text(encoding="utf-8")
-    return PAGE.format(style=instrument._css, state=json.dumps(state).replace("</", "<\\/"), script=script)
+    return PAGE.format(style=instrument._css, instrument=hosted(instrument), script=script)
+
+
+def hosted(instrument):
+    """Return the element of a page in which instruments.js makes an instrument live."""
+    return embed({**own_state(instrument), "_esm": instrument._esm})
 
 
 def take(browser, instrument):

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 from chromium import find  # noqa: E402
-from hosting import answers, served, write_pages  # noqa: E402
+from hosting import answers, served, sweep, write_pages  # noqa: E402
 from lab import Notebook, Server  # noqa: E402
 
 OLD = "c3a2675"
@@ -101,16 +101,10 @@ def drag(page, root, label):
     root.evaluate(LISTEN)
     dragged = root.locator("canvas").first if label is None else root.get_by_role("slider", name=label, exact=True)
     box, times = dragged.bounding_box(), []
-    steps = range(int(dragged.get_attribute("width")) if label is None else min(COUNT, span_of(dragged)) + 1)
+    count = int(dragged.get_attribute("width")) if label is None else min(COUNT, span_of(dragged)) + 1
     while len(times) < COUNT:  # to and fro; on a picture along one row after the other
-        row = 0.5 if label else (len(times) // len(steps) + 0.5) / len(steps)
-        for i, step in enumerate(steps if len(times) // len(steps) % 2 == 0 else reversed(steps)):
-            place = box["x"] + 8 + step * (box["width"] - 16) / (len(steps) - 1)
-            page.mouse.move(place, box["y"] + row * box["height"])
-            if i == 0:
-                page.mouse.down()
-            page.wait_for_timeout(30)
-        page.mouse.up()
+        turn = len(times) // count
+        sweep(page, box, count, 0.5 if label else (turn + 0.5) / count, back=turn % 2 == 1)
         times = page.evaluate("times")
     return times
 

@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import json
 import shutil
 import threading
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
   body {{ margin: 16px auto; max-width: 736px; padding: 0 12px; background: Canvas; color: CanvasText; }}
   {style}
 </style>
-<div class="nin-still"><script type="application/json">{state}</script></div>
+{instrument}
 <script defer src="network.js"></script><script defer src="instruments.js"></script></html>"""
 
 # What a screen reader would find without a name.
@@ -97,16 +96,26 @@ def served(folder):
 
 def write_pages(folder, instruments, network=True):
     """Write a page of each instrument into `folder`, with the scripts and, unless told otherwise, the networks."""
-    from nin_helpers.instruments.base import own_state
+    from stills import hosted
 
     for script in ("network.js", "instruments.js"):
         shutil.copy(STATIC / script, folder)
     if network:
         shutil.copytree(STATIC / "network", folder / "network")
     for each in instruments:
-        state = json.dumps({**own_state(each), "_esm": each._esm}).replace("</", "<\\/")
-        page = PAGE.format(name=each.module, style=each._css, state=state)
+        page = PAGE.format(name=each.module, style=each._css, instrument=hosted(each))
         (folder / f"{each.module}.html").write_text(page, encoding="utf-8")
+
+
+def sweep(page, box, count, row, back=False):
+    """Drag over `count` places from the left to the right of a box, or back; row: how far below its top, 0 to 1."""
+    places = [box["x"] + 8 + i * (box["width"] - 16) / (count - 1) for i in range(count)]
+    for i, place in enumerate(reversed(places) if back else places):
+        page.mouse.move(place, box["y"] + row * box["height"])
+        if i == 0:
+            page.mouse.down()
+        page.wait_for_timeout(30)
+    page.mouse.up()
 
 
 def answers(root, name, count):

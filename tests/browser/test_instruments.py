@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from hosting import NAMELESS, POOR
+from hosting import NAMELESS, POOR, sweep
 from lab import ROOT, SCREENSHOTS
 from nin_helpers.architecture import head_parameters
 from nin_helpers.nin import NiN
@@ -238,15 +238,8 @@ def drag(root, page):
     root.evaluate(WATCH)
     handle = root.locator("canvas, input[type=range]").first
     box = handle.bounding_box()
-    steps = [place / 14 for place in range(15)]
     for turn in range(4):
-        height = (turn + 0.5) / 14 if box["height"] > 30 else 0.5
-        for i, place in enumerate(steps if turn % 2 == 0 else reversed(steps)):
-            page.mouse.move(box["x"] + 4 + place * (box["width"] - 8), box["y"] + height * box["height"])
-            if i == 0:
-                page.mouse.down()
-            page.wait_for_timeout(30)
-        page.mouse.up()
+        sweep(page, box, 15, (turn + 0.5) / 14 if box["height"] > 30 else 0.5, back=turn % 2 == 1)
     events, in_time, late = page.evaluate("[events, inTime, late]")
     assert events >= 50 and in_time >= events / 2 and late == 0
 
