@@ -47,7 +47,8 @@ def test_smallest_input_size_of_a_larger_map_is_the_smallest(feature_size):
 def test_a_size_that_is_too_small_names_the_layer_that_breaks_and_what_would_do(size, layer):
     names = ["block1", "pool1", "block2", "pool2", "block3", "pool3"]
     assert names[len(run_the_layers(size))] == layer
-    with pytest.raises(ValueError, match=rf"^input_size={size} is .*{layer},.*; 67 is the smallest that works$"):
+    message = rf"^input_size={size} is too small.*{layer},.*; 67 is the smallest that works$"
+    with pytest.raises(ValueError, match=message):
         NiN(input_size=size)
 
 

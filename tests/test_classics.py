@@ -3,7 +3,9 @@
 import pytest
 import torch
 import torchvision
+from torch import nn
 
+from nin_helpers.architecture import BLOCKS
 from nin_helpers.classics import alexnet, lenet, vgg11
 from nin_helpers.resources import count_macs, count_parameters
 
@@ -42,6 +44,12 @@ def test_lenet_at_its_own_size_by_hand():
 @pytest.mark.parametrize("size", [12, 28, 29, 30, 31, 67, 99])
 def test_lenet_takes_the_size_that_it_was_built_for(size):
     assert lenet(input_size=size)(torch.rand(2, 1, size, size)).isfinite().all()
+
+
+def test_alexnets_first_three_convolutions_are_those_of_nins_blocks():
+    convolutions = [layer for layer in on_meta("AlexNet") if isinstance(layer, nn.Conv2d)]
+    found = [(layer.out_channels, layer.kernel_size[0], layer.stride[0]) for layer in convolutions[:3]]
+    assert found == [(channels, kernel, stride) for channels, kernel, stride, _ in BLOCKS]
 
 
 def test_vgg11_is_torchvisions_on_one_channel():

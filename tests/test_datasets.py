@@ -239,8 +239,10 @@ def test_what_a_mirror_gave_before_it_failed_is_kept_and_only_the_rest_is_downlo
 
 FAILURES = {
     "500": lambda body: (500, b"out of order", 12),
-    "sends another file": lambda body: (200, b"<html>please log in</html>", 26),
+    "sends another file": lambda body: whole(archive(b"another file")),
+    "sends a page of a captive portal": lambda body: whole(b"<html>please log in</html>"),
     "breaks off": lambda body: (200, body[:99], len(body)),
+    "is truncated": lambda body: whole(body[:99]),
     "hangs": lambda body: time.sleep(0.5) or whole(body),
 }
 

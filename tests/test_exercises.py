@@ -88,6 +88,7 @@ ANSWERS["2.block"] = [
 ANSWERS["3.block"] = [
     (windows, "right"),
     (lambda *a: windows(*a, padding="same"), "right"),
+    (lambda c, d, *w: Uses(backwards, *windows(d, d, 3, 1, 1)[2::2], nn.Conv2d(c, d, *w)), "right"),
     (lambda *a: windows(*a, padding=0), "convolution 2 of 3 is Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1))"),
     (lambda *a: windows(*a, kernels=(3, 1)), "convolution 3 of 3 is Conv2d(8, 8, kernel_size=(1, 1)"),
     (lambda *a: windows(*a, padding=2, dilation=2), "dilation=(2, 2)"),
@@ -96,6 +97,10 @@ ANSWERS["3.block"] = [
 
 def connected(c, h, w, k):
     return nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, k))
+
+
+def means_in_all_places(x):
+    return x.mean(dim=(2, 3), keepdim=True).expand_as(x)
 
 
 def deep_head(c, h, w, k):
@@ -112,6 +117,7 @@ ANSWERS["4.head"] = [
     (lambda *a: nn.Sequential(nn.AdaptiveAvgPool2d(a[1:3]), *connected(*a)), "right"),  # as torchvision's VGG
     (lambda c, h, w, k: nn.Sequential(nn.AdaptiveAvgPool2d(1), *connected(c, 1, 1, k)), "each of the 120 numbers"),
     (lambda *a: nn.Sequential(Uses(lambda x: x + x.flip(3)), *connected(*a)), "a mirrored map the same scores"),
+    (lambda *a: nn.Sequential(Uses(means_in_all_places), *connected(*a)), "a mirrored map the same scores"),
     (lambda c, h, w, k: nn.Linear(w, k), "makes (1, 6, 4, 3); it should be one score"),
     (lambda c, h, w, k: Uses(lambda x, layer: layer(x).squeeze(), nn.Conv2d(c, k, (h, w))), "makes (3,)"),
     (lambda *a: connected(*a).append(nn.Softmax(dim=1)), "softmax"),
@@ -159,6 +165,7 @@ ANSWERS["5.macs"] = [
 ANSWERS["5.training_memory"] = [
     (training, "right"),
     (lambda *a: 1.05 * training(*a), "right"),
+    (lambda *a: training(*a) / 2**20, "too few"),  # MiB
     (lambda *a: training(*a) - 4 * total(*a), "a gradient"),
     (lambda *a: training(*a) + 8 * total(*a), "An optimizer's state is not asked for"),
     (prediction, "Which tensors does the backward pass still need?"),
@@ -197,6 +204,7 @@ ANSWERS["6.reduction"] = [
     (lambda c, k: steps(c, 2 * c, k), "make [96, 6]: the fall"),
     (lambda c, k: steps(c, k, 2 * k, k), "make [6, 12, 6]: the fall"),
     (lambda c, k: steps(c, 96, k), "From 48 channels to 6, its convolutions make [96, 6]"),  # for 384 only
+    (lambda c, k: steps(c, 2 * k, k, between=nn.Identity), "it is linear"),
     (lambda c, k: steps(c, 2 * k, k, between=lambda: nn.BatchNorm2d(2 * k)), "it is linear"),
     (lambda c, k: steps(c, 2 * k, k, between=nn.Identity).append(nn.ReLU()), "Up to the last step it is linear"),
     (lambda c, k: steps(c, 2 * k, k, kernel_size=3), "makes (3, 6, 1, 1); height and width should stay"),
@@ -226,6 +234,7 @@ def last_first(width):
 
 ANSWERS["7.family"] = [
     ({number: NiN(num_pointwise=number, init="alive") for number in (1, 2, 3)}, "right"),
+    (family(), "right"),
     (family(lambda: Uses(lambda x: F.relu(x).mean(dim=(2, 3)))), "right"),
     (family(lambda: nn.MaxPool2d(2), lambda: nn.AdaptiveAvgPool2d(1), nn.Flatten), "right"),
     ({width: modern(width) for width in (2, 4, 8)}, "right"),
@@ -235,6 +244,7 @@ ANSWERS["7.family"] = [
     (family(lambda: nn.AdaptiveMaxPool2d(1), nn.Flatten), "'NiN-2', at 224 × 224 pixels: its scores are not"),
     (family(lambda: nn.AvgPool2d(6), nn.Flatten), "at 256 × 240 pixels: its scores are not the means"),
     (family(nn.Flatten, lambda: nn.LazyLinear(10)), "has a fully connected layer"),
+    (family(lambda: Uses(lambda x: x.sum(dim=(2, 3)))), "not the means"),
     (family(lambda: nn.AdaptiveAvgPool2d(1)), "makes (2, 10, 1, 1); it should be (image, class)"),
     (family(second=3), "its kernels are [(5, 5), (3, 3)]. What is an NiN block made of?"),
     (family(first=1, second=3), "'NiN-2' begins with a 1 × 1 convolution"),
@@ -268,11 +278,14 @@ def with_copies(c, d):
 
 ANSWERS["8.network"] = [
     (paper_nin(1, batch_norm=True), "right"),
+    (small_pictures(), "right"),
     (small_pictures(front=[nn.ZeroPad2d(2)]), "right"),  # 32 × 32, as LeNet
     (small_pictures(blocks=[separable(1, 64), separable(64, 10)]), "right"),  # as MobileNet
     (small_pictures(Uses(lambda x: x.mean(dim=(2, 3)))), "right"),
+    (small_pictures(blocks=[nin_block(1, 8, 5, 1, 2), with_copies(8, 10)]), "right"),
     (small_pictures(blocks=[lazy(1, 8, 5, 1, 2), with_copies(8, 10)]), "right"),
     (NiN(), "raised ValueError: input_size=28 is too small"),
+    (nn.Sequential(nn.Upsample(112), NiN(input_size=112)), "makes maps of 112 × 112: nothing is to be enlarged"),
     (small_pictures(front=[nn.Upsample(32, mode="bilinear")]), "makes maps of 32 × 32"),
     (small_pictures(front=[nn.ConvTranspose2d(1, 1, 4, 4)]), "makes maps of 112 × 112: nothing is to be"),
     (lenet(input_size=28), "but none of 44 × 52, as a mean does"),
@@ -400,6 +413,7 @@ def test_what_the_reader_has_stays_as_it_was():
     ("prediction", "answer", "right", "told"),
     [
         (None, 24, False, "not attempted yet: "),
+        (24, 24, True, "right: 24"),
         (2_000_000, 1_992_166, True, "right: 1,992,166"),
         (18, 24, False, "not 18: it is 24"),
         ("shirt", "coat", False, "not 'shirt': it is coat"),

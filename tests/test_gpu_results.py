@@ -69,8 +69,10 @@ def test_steps_run_in_order_and_what_is_done_is_not_repeated(tmp_path, capsys):
     assert numbers(tmp_path, "one") == [0, 1] and numbers(tmp_path, "two") == [0]
     told = re.findall(r"^== (.*?): (\w+)", capsys.readouterr().out, re.MULTILINE)
     assert told == [("one", "python"), ("one", "done"), ("two", "python"), ("two", "done")]
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert gpu.run_steps(steps, 5) == []
     assert "python" not in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
 
 
 def test_a_step_that_resumes_is_stopped_at_the_end_of_the_time_and_goes_on(tmp_path, capsys):
@@ -104,6 +106,7 @@ def test_a_step_that_fails_is_told_and_the_next_go_on(tmp_path, capsys, monkeypa
 def test_a_damaged_result_is_not_done(tmp_path):
     step = fake_step(tmp_path, "one")
     step.path.write_text('{"schema": 1, "runs": [')
+    assert not step.done()
     assert gpu.run_steps([step], 1) == ["one"]
 
 

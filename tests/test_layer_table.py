@@ -80,14 +80,17 @@ def test_layers_of_nin_are_those_of_the_chapter():
     "make, shape",
     [
         pytest.param(lambda: nn.Sequential(SharedBlock(3), SharedBlock(3), nn.ReLU()), (1, 3, 8, 8), id="two_deep"),
+        pytest.param(lambda: NiN(batch_norm=True, head="fc", input_size=67), (2, 1, 67, 67), id="NiN"),
         pytest.param(Oddities, (4, 6), id="oddities"),
+        pytest.param(lambda: nn.Linear(6, 2), (4, 6), id="one_layer"),
         pytest.param(lambda: nn.LSTM(3, 5), (7, 2, 3), id="tuple_output"),
         pytest.param(nn.Sequential, (4, 6), id="empty"),
     ],
 )
 def test_rows_count_each_parameter_once(make, shape, per):
     model = make()
-    assert layer_table(model, shape, per=per).total_parameters == count_parameters(model)
+    table = layer_table(model, shape, per=per)
+    assert table.total_parameters == sum(row.parameters for row in table) == count_parameters(model)
 
 
 def test_a_module_called_twice_has_two_rows_and_counts_once():
@@ -142,6 +145,7 @@ def test_html_has_a_line_for_each_row_and_the_total_and_escapes_names(blocks):
     "shape, message",
     [
         ((1, 3, 224, 224), "=(1, 3, 224, 224) does not run through NiN: "),
+        ((1, 224), "=(1, 224) does not run through NiN: "),
         ((), "=() does not run through NiN: "),
         ((1, 1, 0, 224), "=(1, 1, 0, 224) has a size at index 2, which=0 must"),
         (224, "=224 must be a tuple"),

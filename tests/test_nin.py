@@ -32,7 +32,11 @@ def test_weights_copied_in_order_give_the_textbooks_logits():
 
 @pytest.mark.parametrize(
     "options, more",
-    [({"in_channels": 3}, 2 * 96 * 11 * 11), ({"batch_norm": True}, 2 * 3 * (96 + 256 + 384 + 10))],
+    [
+        ({"num_pointwise": 1}, 1_769_112 - 1_992_166),
+        ({"in_channels": 3}, 2 * 96 * 11 * 11),
+        ({"batch_norm": True}, 2 * 3 * (96 + 256 + 384 + 10)),
+    ],
     ids=str,
 )
 def test_parameter_counts_are_those_of_the_chapter(options, more):  # of other options: test_resources.py

@@ -58,6 +58,7 @@ def test_memory_of_nin_and_that_pytorch_allocates_as_much_for_prediction_and_a_l
     shape = (128, 1, 224, 224)
     prediction, training = prediction_memory(model, shape), training_memory(model, shape)
     assert prediction == allocated_memory(model, shape) and prediction / MIB == pytest.approx(305.5, abs=0.05)
+    assert prediction_memory(model, (1, 1, 224, 224)) / MIB == pytest.approx(9.93, abs=0.005)
     # 949 with a dropout mask of one byte; on the meta device, as on a CPU, it is a float
     assert training / MIB == pytest.approx(949, rel=0.005)
     assert 0.97 < allocated_memory(model, shape, training=True) / training < 1.10
@@ -115,7 +116,8 @@ def test_a_run_takes_its_weights_and_input_once_and_leaves_the_model_alone(monke
 @pytest.mark.parametrize("device, platform", [("mps", "linux"), ("cpu", "win32")])
 def test_a_device_whose_memory_cannot_be_measured_is_refused(monkeypatch, device, platform):
     monkeypatch.setattr(sys, "platform", platform)
-    with pytest.raises(ValueError, match=rf"^device='{device}' on {platform}: memory is measured on CUDA, "):
+    told = rf"^device='{device}' on {platform}: memory is measured on CUDA, and on Linux's CPUs$"
+    with pytest.raises(ValueError, match=told):
         measured_memory(nn.Linear(2, 2), (1, 2), device=device)
 
 

@@ -67,12 +67,15 @@ def test_a_profile_has_the_operations_of_one_call_in_order():
 @pytest.mark.parametrize(
     "name, kind",
     [
+        ("aten::convolution_backward", "convolution"),
         ("sm90_xmma_fprop_implicit_gemm_bf16", "convolution"),
+        ("aten::max_pool2d_with_indices_backward", "pooling"),
         ("aten::threshold_backward", "ReLU"),
         ("void at::native::vectorized_elementwise_kernel<4, at::native::launch_clamp_scalar(...)>", "ReLU"),
         ("nvjet_hsh_128x256_64x4_2x1_v_bz_coopA_NNT", "convolution"),
         ("aten::_fused_adamw_", "update"),
         ("void at::native::multi_tensor_apply_kernel<...>", "update"),
+        ("aten::to", "copying"),
         ("Memcpy DtoD (Device -> Device)", "copying"),
         ("aten::detach", "the rest"),
     ],

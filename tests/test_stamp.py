@@ -94,6 +94,7 @@ def test_stamping_refuses_what_is_no_address(copy, setting):
         ("https://notgithub.com/someone/nin.git", ""),
         ("https://github.com.example.org/someone/nin.git", ""),
         ("/home/someone/github.com/someone/nin", ""),
+        ("file:///home/someone/nin.git", ""),
         (None, ""),
     ],
 )

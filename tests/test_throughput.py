@@ -31,9 +31,12 @@ def test_ratios_are_taken_round_by_round():
     assert best_textbook(made_up(RATES)) == BEST
 
 
-def test_a_case_that_there_is_not_is_named():
-    with pytest.raises(ValueError, match=r"^case='ours, fp8' .* the benchmark has textbook, 0 workers; "):
-        ratio(made_up(RATES), Case("ours", "fp8"), OURS)
+@pytest.mark.parametrize(
+    "case, told", [(Case("ours", "fp8"), "ours, fp8"), (Case("ours", "bf16", compiled=True), "ours compiled, bf16")]
+)
+def test_a_case_that_there_is_not_is_named(case, told):
+    with pytest.raises(ValueError, match=rf"^case='{told}' .* the benchmark has textbook, 0 workers; "):
+        ratio(made_up(RATES), case, OURS)
 
 
 def test_a_case_that_misses_a_round_is_refused():

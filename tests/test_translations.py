@@ -309,6 +309,7 @@ def test_a_good_translation_breaks_no_rule(language):
         ("fr", "`x`", "`y`", "inline code differ: 'x' missing; 'y' added"),
         ("fr", "04.ipynb", "05.ipynb", "links differ"),
         ("fr", "k = 1", "k = 2", "formulas differ"),
+        ("fr", "0,88", "0,98", "numbers differ: 0.88 missing"),
         ("fr", "0,88", "88", "numbers differ: 0.88 missing"),
         ("fr", "Deux", "3", "numbers differ: 3 added"),
         ("fr", "**Gauche.**", "Gauche.", "0 words are bold, but 1 in English"),

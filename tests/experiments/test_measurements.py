@@ -36,8 +36,10 @@ def test_each_network_is_measured_in_training_and_prediction_once(measured, tmp_
     once = [(features, (8, 1, 224, 224), training, "cpu") for features in (1, 2) for training in (True, False)]
     first = run_experiment("tiny", tmp_path)
     assert measured == once and read_result(tmp_path / "tiny.json") == first
-    told = [(run["network"], run["pass"], run["bytes"]) for run in first["runs"]]
-    assert told[0] == ("one", "training", 1001) and told[3] == ("two", "prediction", 1004)
+    assert [(run["network"], run["pass"], run["repeat"], run["bytes"]) for run in first["runs"]] == [
+        ("one", "training", 0, 1001), ("one", "prediction", 0, 1002),
+        ("two", "training", 0, 1003), ("two", "prediction", 0, 1004),
+    ]  # fmt: skip
     second = run_experiment("tiny", tmp_path, repeats=2)
     assert measured == once * 2 and second["runs"][:4] == first["runs"]
 

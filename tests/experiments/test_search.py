@@ -2,17 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 from unittest.mock import DEFAULT, Mock
 
 import pytest
 import torch
 
-from nin_helpers.experiments import search
+from nin_helpers.experiments import search, workers
 from nin_helpers.experiments.results import read_result
 from nin_helpers.experiments.runner import run_experiment
 from nin_helpers.experiments.search import CHOICES, FIRST_SEED, LEARNING_RATES, make_study
 from nin_helpers.provenance import environment
-from nin_helpers.training import PROFILES
+from nin_helpers.training import PROFILES, train
 
 
 @pytest.fixture
@@ -62,6 +63,23 @@ def test_a_second_call_goes_on_with_the_seeds_that_follow_and_optuna_knows_what_
     before = (tmp_path / "search.json").read_bytes()
     assert run_experiment("search", tmp_path, trials=3) == second
     assert len(trials) == 5 and (tmp_path / "search.json").read_bytes() == before
+
+
+def test_a_trial_is_judged_on_all_held_out_images_and_sees_no_test_image(trained, few, monkeypatch, tmp_path):
+    pytest.importorskip("optuna")
+    data, histories = replace(few, test=few.test[:0]), []
+
+    def spying(model, given, config, **options):
+        assert torch.equal(given.test.images, data.validation.images)
+        histories.append(train(model, given, replace(config, num_steps=2, batch_size=4), **options))
+        return histories[-1]
+
+    monkeypatch.setattr(workers, "load_data", lambda *_: data)
+    monkeypatch.setattr(workers, "train", spying)
+    monkeypatch.setitem(PROFILES, "reduced", PROFILES["reduced"] | {"batch_size": 128, "test_limit": 4})
+    (run,) = run_experiment("search", tmp_path, trials=1, precision="fp32")["runs"]
+    assert run["validation_accuracy"] == histories[0]["test_accuracy"]
+    assert run["validation_images"] == len(few.validation)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()], ids=["error", "stop button"])

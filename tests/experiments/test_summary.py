@@ -65,6 +65,7 @@ def test_a_report_says_what_was_measured_and_how():
         ["a", "12", "0.800", "(0.700", "–", "0.900)"],
         ["longer", "name", "3", "0.500", "(0.500", "–", "0.500)"],
     ]
+    assert len({len(line) for line in lines[5:]}) == 1
 
 
 def test_a_report_counts_what_failed_and_tells_settings_that_differ_or_are_not_known():
@@ -88,6 +89,7 @@ def test_one_case_beats_another_only_with_every_seed():
     assert scores(result) == {"low": [0.1, 0.3], "high": [0.4, 0.6], "between": [0.3, 0.5]}
     assert compare(result, "high", "low") == "beats" and compare(result, "low", "high") == "loses to"
     assert compare(result, "high", "between") == compare(result, "low", "between") == "ties with"
+    assert compare(result, "between", "low") == "ties with"
 
 
 def test_what_runs_have_over_pixels_is_gathered_over_the_seeds():

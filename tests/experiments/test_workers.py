@@ -46,8 +46,12 @@ def test_a_case_may_be_judged_by_held_out_images(few, monkeypatch):
     assert run["validation_images"] == len(few.validation) and "test_accuracy" not in run
 
 
-def test_what_a_case_measures_is_in_its_run(few):
-    assert {"evaluations", "num_steps"} <= run_task(task(Case("a", measure="evaluations"))).keys()
+@pytest.mark.parametrize(
+    "measure, keys",
+    [("maps", {"maps"}), ("evaluations", {"evaluations", "num_steps"}), ("shifts", {"shifts", "sizes"})],
+)
+def test_what_a_case_measures_is_in_its_run(few, measure, keys):
+    assert keys <= run_task(task(Case("a", measure=measure))).keys()
 
 
 def test_a_run_that_was_stopped_is_none(few, monkeypatch):

@@ -59,6 +59,12 @@ def test_each_profile_goes_with_each_recipe_or_says_which_size_would(profile):
         assert min(last_feature_size(config.size_at(step, 10)) for step in (1, 10)) >= 1
 
 
+def test_the_small_steps_are_the_first_ones():
+    config = make_config("full", "progressive")
+    assert [config.size_at(step, 10) for step in (1, 5, 6, 10)] == [152, 152, 224, 224]
+    assert {make_config("full").size_at(step, 10) for step in (1, 10)} == {224}
+
+
 def test_adam_normalises_pixels_to_minus_1_to_1():
     config = make_config("full", "adam")
     assert [(pixel / 255 - config.mean) / config.std for pixel in (0, 255)] == [-1, 1]

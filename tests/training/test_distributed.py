@@ -149,6 +149,16 @@ def test_the_command_line_runs_under_torchrun_and_writes_once(tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["history.json", "weights.safetensors"]
 
 
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_shards_are_disjoint_complete_and_weighted_by_their_size(count):
+    groups = [ProcessGroup("cpu") for _ in range(2)]
+    for rank, group in enumerate(groups):
+        group.rank, group.size = rank, 2
+    parts, weights = zip(*(group.shard(torch.arange(count)) for group in groups))
+    assert sorted(torch.cat(parts).tolist()) == list(range(count))
+    assert [weight * count / 2 for weight in weights] == [len(part) for part in parts]
+
+
 @pytest.mark.parametrize(
     "count, batch_size, num_steps, smallest",
     [(100, 3, 10, 3), (100, 33, 4, 1), (100, 33, 3, None), (100, 32, 400, None), (2, 128, 1, 2)],

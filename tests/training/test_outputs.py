@@ -84,6 +84,7 @@ def error_of(capsys, code):
         (["--profile", "nonsense"], "profile='nonsense' is unknown; there are full, quick"),
         (["--seed", "99999999999999999999"], "seed=99999999999999999999 must be a whole number of at least 0 and"),
         (["--precision", "fp16", "--device", "cpu"], "precision='fp16' is many times slower than FP32 on a CPU"),
+        (["--recipe", "progressive"], "size=67 is too small for progressive_resizing=0.5"),
         (["--dataset", "mnist"], "name='mnist' must be"),
         (["--device", "cuda:97"], "device='cuda:97' cannot be used here"),
     ],
